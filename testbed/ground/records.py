@@ -1,0 +1,35 @@
+"""What a run leaves in its directory: file names and columns, known to those who write and those who read.
+
+plan/plan.json, plan/steps.npy   the plan that was played
+plan.parquet                     the same as one table
+manifest.json                    what reproduces the run
+run.json                         where and when it was played, and whether it ended by itself
+samples.npy                      one row per audit probe (SAMPLE_DTYPE)
+ticks.npy                        one row per tick of the player (TICK_DTYPE)
+audit.json                       the audit's judgement
+flows.json, flows.npy            what each flow experienced: per flow, and per packet (traffic.records)
+report.json, report.html         the report
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+SAMPLE_DTYPE = np.dtype(
+    [
+        ("path", "?"),  # False: one link and direction (index into Plan.links); True: end to end (into Plan.paths)
+        ("index", "<i4"),
+        ("tx_ns", "<i8"),  # schedule time at which the kernel took the packet (TX_SCHED)
+        ("delay_ns", "<i8"),  # measured one way, TX_SCHED to RX; -1: lost
+        ("planned_ns", "<i8"),  # what the plan says for a packet sent at tx_ns, serialisation included
+        ("transition", "?"),  # in the planned window of a handover: reported apart
+    ]
+)
+
+TICK_DTYPE = np.dtype(
+    [
+        ("time_ns", "<i8"),  # when the plan wants it
+        ("late_ns", "<i8"),  # how much later the kernel had acknowledged all of it
+        ("changes", "<i4"),  # qdisc and route changes in this tick
+    ]
+)
