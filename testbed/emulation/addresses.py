@@ -1,0 +1,83 @@
+"""Who is called what: addresses, interface names and MAC addresses, all a function of the plan alone.
+
+100.64.k.0/24, 2001:db8:k::/64    LAN number k behind the operator's NAT (RFC 6598 shared space)
+198.51.100.8k/29, 2001:db8:k::/64 LAN number k outside (RFC 5737 documentation space)
+10.0.0.0/8, fd00::/64             /31 and /127 for each link between routers
+203.0.113.1                       the PoP's public address, to which inside traffic is translated
+10.64.k.1                         a host's address inside its ESP tunnels
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+from typing import Final
+
+from testbed.ground.errors import PlanError
+from testbed.kernel.links import Address, Prefix
+from testbed.plan.model import Node, Plan
+
+SHARED_SPACE: Final = ipaddress.ip_network("100.64.0.0/10")
+PUBLIC_ADDRESS: Final = ipaddress.IPv4Address("203.0.113.1")
+_OUTSIDE: Final = ipaddress.IPv4Network("198.51.100.0/24")
+_LINKS: Final = ipaddress.IPv4Address("10.0.0.0")
+_LINKS6: Final = ipaddress.IPv6Address("fd00::")
+_LAN6: Final = ipaddress.IPv6Address("2001:db8::")
+_INNER: Final = ipaddress.IPv4Address("10.64.0.0")
+_NAME_MAX: Final = 15  # IFNAMSIZ − 1, linux/if.h
+DEFAULT: Final = "default"
+
+
+@dataclass(frozen=True)
+class LanAddresses:
+    """One host's LAN, in both families: the network, the router's address and the host's."""
+
+    networks: tuple[Prefix, Prefix]
+    router: tuple[Address, Address]
+    host: tuple[Address, Address]
+    inner: str  # of the host, in its ESP tunnels
+
+
+def lan(plan: Plan, number: int) -> LanAddresses:
+    """Addresses of LAN `number` of the plan."""
+    if plan.node(plan.lans[number].host).inside:
+        network = ipaddress.IPv4Network(f"100.64.{number}.0/24")
+    else:
+        network = list(_OUTSIDE.subnets(new_prefix=29))[number % 32]
+    network6 = ipaddress.IPv6Network((int(_LAN6) + (number << 80), 64))
+    return LanAddresses(
+        networks=(network, network6),
+        router=(network[1], network6[1]),
+        host=(network[2], network6[2]),
+        inner=str(_INNER + (number << 8) + 1),
+    )
+
+
+def link_ends(number: int) -> tuple[tuple[Address, Address], tuple[Address, Address]]:
+    """Addresses of router link `number`: of its first end and of its second, each in both families."""
+    return (
+        (_LINKS + 2 * number, _LINKS6 + 2 * number),
+        (_LINKS + 2 * number + 1, _LINKS6 + 2 * number + 1),
+    )
+
+
+def mac(number: int, end: int) -> str:
+    """A locally administered MAC address for end 0 or 1 of pair `number`."""
+    value = 2 * number + end
+    return "02:00:00:" + ":".join(f"{byte:02x}" for byte in value.to_bytes(3, "big"))
+
+
+def interface(node: Node, port: int) -> str:
+    """Name of a node's interface. Satellites drop their NORAD, terminals write -ut for -eth: 15 characters at most."""
+    if node.role == "terminal":
+        name = f"{node.name.removeprefix('ut-')}-ut{port}"
+    else:
+        name = f"{node.name.removeprefix('NORAD')}-eth{port}"
+    if len(name) > _NAME_MAX:
+        raise PlanError(f"interface name '{name}' has more than {_NAME_MAX} characters: shorten the name '{node.name}'")
+    return name
+
+
+def default(family: int) -> Prefix:
+    """The default route's destination; family 0 is IPv4, 1 is IPv6."""
+    return ipaddress.IPv4Network("0.0.0.0/0") if family == 0 else ipaddress.IPv6Network("::/0")

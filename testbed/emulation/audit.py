@@ -1,0 +1,229 @@
+"""The audit: was the delay on the wire the planned one, did the kernel hold the plan, was anything lost unplanned?
+
+Error = |measured − planned at that instant|, serialisation of the probe included in the plan's side; nothing else is
+subtracted. Packets in the planned window of a handover are reported apart. A run that was starved of CPU or whose clock
+was stepped is invalid: it does not blame the links.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from testbed.emulation import probes
+from testbed.emulation.player import LATE_NS, Mismatch, TickRecord
+from testbed.emulation.targets import CONTROL_DELAY_NS
+from testbed.ground.records import SAMPLE_DTYPE, TICK_DTYPE
+from testbed.kernel.queues import NOMINAL_RATE_BPS
+from testbed.plan.expected import path_delay_ns, path_nodes
+from testbed.plan.model import Plan
+
+BUDGET: Final = {
+    "link_p50_us": 150.0,
+    "link_p90_us": 300.0,
+    "path_p50_us_per_hop": 120.0,
+    "path_p90_us_per_hop": 200.0,
+}
+"""What an idle two-core machine meets in the user-mode kernel; the native kernel does better."""
+
+MIN_SAMPLES: Final = 20  # fewer are reported and not judged
+CLOCK_STEP_NS: Final = 1_000_000  # realtime against monotonic, from one second to the next
+_SERIALISATION_NS: Final = probes.WIRE_BYTES * 8e9 / NOMINAL_RATE_BPS  # per netem hop
+_AFTERMATH_NS: Final = LATE_NS  # after a handover's window: what a tick that is not yet late may still move
+
+
+@dataclass
+class Evidence:
+    """What a run has measured, beside its plan."""
+
+    raw: NDArray[np.void]  # probes.RAW_DTYPE
+    start_realtime_ns: int
+    ticks: Sequence[TickRecord]
+    mismatches: Sequence[Mismatch]
+    checked: int
+    clock_steps_ns: Sequence[int] = field(default_factory=list)
+
+
+def sample_table(plan: Plan, evidence: Evidence) -> NDArray[np.void]:
+    """Probes of links and paths beside what the plan says of each, shape (n,), of SAMPLE_DTYPE."""
+    raw = evidence.raw[(evidence.raw["kind"] != probes.CONTROL) & (evidence.raw["tx_ns"] > 0)]
+    table = np.zeros(len(raw), SAMPLE_DTYPE)
+    table["path"] = raw["kind"] == probes.PATH
+    table["index"] = raw["index"]
+    table["tx_ns"] = raw["tx_ns"] - evidence.start_realtime_ns
+    table["delay_ns"] = np.where(raw["rx_ns"] > 0, raw["rx_ns"] - raw["tx_ns"], -1)
+    table = np.sort(table, order=["path", "index", "tx_ns"])
+    for is_path, index in {(bool(row["path"]), int(row["index"])) for row in table}:
+        mine = (table["path"] == is_path) & (table["index"] == index)
+        times = table["tx_ns"][mine]
+        if is_path:
+            path = plan.paths[index]
+            hops = _netem_hops(plan, path[0].nodes)
+            planned = path_delay_ns(plan, path, times) + hops * _SERIALISATION_NS
+            table["transition"][mine] = np.isnan(planned) | _disturbed(plan, path_nodes(path), times, planned)
+            table["planned_ns"][mine] = np.nan_to_num(planned)
+        else:
+            planned = _link_delay_ns(plan, index, times) + _SERIALISATION_NS
+            link = plan.links[index]
+            table["transition"][mine] = _disturbed(plan, {link.a, link.b}, times, planned)
+            table["planned_ns"][mine] = np.maximum.accumulate(times + planned) - times  # one queue, first in first out
+    return table
+
+
+def tick_table(ticks: Sequence[TickRecord]) -> NDArray[np.void]:
+    """Ticks as TICK_DTYPE, shape (n,)."""
+    return np.array([(tick.time_ns, tick.late_ns, tick.changes) for tick in ticks], TICK_DTYPE)
+
+
+def judge(plan: Plan, evidence: Evidence, samples: NDArray[np.void]) -> dict[str, Any]:
+    """The audit's findings, as `audit.json` holds them."""
+    measured = samples[~samples["transition"]]
+    links = [
+        {"link": number, "a": link.a, "b": link.b, "kind": link.kind}
+        | _finding(_of(measured, path=False, index=number), BUDGET["link_p50_us"], BUDGET["link_p90_us"])
+        for number, link in enumerate(plan.links)
+    ]
+    paths = []
+    for number, path in enumerate(plan.paths):
+        nodes = path[0].nodes
+        hops = _netem_hops(plan, nodes)
+        budget = BUDGET["path_p50_us_per_hop"] * hops, BUDGET["path_p90_us_per_hop"] * hops
+        ends = {"path": number, "from": nodes[0], "to": nodes[-1], "netem_hops": hops}
+        paths.append(ends | _finding(_of(measured, path=True, index=number), *budget))
+    transitions = samples[samples["transition"]]
+    control = _control(evidence)
+    ticks = tick_table(evidence.ticks)
+    late = int(np.sum(ticks["late_ns"] > LATE_NS))
+    reasons = _invalid(evidence, control, late, ticks)
+    return {
+        "valid": not reasons,
+        "invalid_reasons": reasons,
+        "budget": BUDGET,
+        "samples": len(samples),
+        "links": links,
+        "paths": paths,
+        "transitions": {
+            "samples": len(transitions),
+            "lost": int(np.sum(transitions["delay_ns"] < 0)),
+            "error_us": _quantiles(_errors_us(transitions)),
+        },
+        "ticks": len(ticks),
+        "late_ticks": late,
+        "tick_late_ms": _tick_lateness_ms(ticks),
+        "readback": {
+            "checked": evidence.checked,
+            "mismatches": [_describe(plan, mismatch) for mismatch in evidence.mismatches],
+        },
+        "control": control,
+    }
+
+
+def _of(samples: NDArray[np.void], *, path: bool, index: int) -> NDArray[np.void]:
+    chosen: NDArray[np.void] = samples[(samples["path"] == path) & (samples["index"] == index)]
+    return chosen
+
+
+def _finding(samples: NDArray[np.void], p50_us: float, p90_us: float) -> dict[str, Any]:
+    lost = int(np.sum(samples["delay_ns"] < 0))
+    errors = _errors_us(samples)
+    judged = len(errors) >= MIN_SAMPLES
+    quantiles = _quantiles(errors)
+    passed = lost == 0 and not (
+        judged and quantiles is not None and (quantiles["p50"] > p50_us or quantiles["p90"] > p90_us)
+    )
+    return {
+        "samples": len(samples),
+        "judged": judged,
+        "lost": lost,
+        "unplanned_losses": lost,
+        "error_us": quantiles,
+        "passed": passed,
+    }
+
+
+def _errors_us(samples: NDArray[np.void]) -> NDArray[np.float64]:
+    arrived = samples[samples["delay_ns"] >= 0]
+    errors: NDArray[np.float64] = np.abs(arrived["delay_ns"] - arrived["planned_ns"]) / 1e3
+    return errors
+
+
+def _quantiles(errors_us: NDArray[np.float64]) -> dict[str, float] | None:
+    if not len(errors_us):
+        return None
+    p50, p90, p99, most = np.percentile(errors_us, [50, 90, 99, 100])
+    return {"p50": round(p50, 3), "p90": round(p90, 3), "p99": round(p99, 3), "max": round(most, 3)}
+
+
+def _control(evidence: Evidence) -> dict[str, Any]:
+    raw = evidence.raw[(evidence.raw["kind"] == probes.CONTROL) & (evidence.raw["rx_ns"] > 0)]
+    errors = np.abs(raw["rx_ns"] - raw["tx_ns"] - CONTROL_DELAY_NS - _SERIALISATION_NS) / 1e3
+    return {"samples": len(raw), "error_us": _quantiles(errors)}
+
+
+def _tick_lateness_ms(ticks: NDArray[np.void]) -> dict[str, float] | None:
+    if not len(ticks):
+        return None
+    p50, p99, most = np.percentile(ticks["late_ns"] / 1e6, [50, 99, 100])
+    return {"p50": round(p50, 3), "p99": round(p99, 3), "max": round(most, 3)}
+
+
+def _invalid(evidence: Evidence, control: dict[str, Any], late: int, ticks: NDArray[np.void]) -> list[str]:
+    """Why the run may not be judged: what the machine did, not the links."""
+    reasons = []
+    if late:
+        worst = float(np.max(ticks["late_ns"])) / 1e6
+        reasons.append(
+            f"{late} of {len(ticks)} ticks ended more than {LATE_NS // 10**6} ms late (worst {worst:.1f} ms): "
+            "the machine was starved of CPU; run again with less beside it"
+        )
+    error = control["error_us"]
+    if error is not None and (error["p50"] > BUDGET["link_p50_us"] or error["p90"] > BUDGET["link_p90_us"]):
+        reasons.append(
+            f"the control link, whose delay never changes, is off by {error['p50']:.0f} µs at p50 and "
+            f"{error['p90']:.0f} µs at p90: the machine was too noisy to judge by; run again with less beside it"
+        )
+    steps = [step for step in evidence.clock_steps_ns if abs(step) > CLOCK_STEP_NS]
+    if steps:
+        reasons.append(f"the clock was stepped by {steps[0] / 1e6:.1f} ms during the run")
+    return reasons
+
+
+def _describe(plan: Plan, mismatch: Mismatch) -> dict[str, Any]:
+    link = plan.links[mismatch.link]
+    planned, held = mismatch.planned, mismatch.held
+    where = {"time_ns": mismatch.time_ns, "a": link.a, "b": link.b}
+    if held is None:
+        return where | {"field": "qdisc", "planned": "netem", "held": "another"}
+    for name in ("delay_ns", "loss", "limit"):
+        if getattr(planned, name) != getattr(held, name):
+            return where | {"field": name, "planned": getattr(planned, name), "held": getattr(held, name)}
+    return where | {"field": "none", "planned": "", "held": ""}
+
+
+def _link_delay_ns(plan: Plan, index: int, times: NDArray[np.int64]) -> NDArray[np.float64]:
+    steps = plan.link_steps(index)
+    row = np.clip(np.searchsorted(steps["time_ns"], times, side="right") - 1, 0, None)
+    return steps["delay_ns"][row].astype(np.float64)
+
+
+def _disturbed(
+    plan: Plan, nodes: set[str], times: NDArray[np.int64], planned: NDArray[np.float64]
+) -> NDArray[np.bool_]:
+    """True for packets on their way in the planned window of a handover of one of `nodes`."""
+    found = np.zeros(len(times), bool)
+    transit = np.nan_to_num(planned)
+    for event in plan.events:
+        if event.node in nodes and event.window_ns:
+            end_ns = event.time_ns + event.window_ns + _AFTERMATH_NS
+            found |= (times + transit >= event.time_ns) & (times < end_ns)
+    return found
+
+
+def _netem_hops(plan: Plan, nodes: Sequence[str]) -> int:
+    emulated = {(link.a, link.b) for link in plan.links}
+    return sum(hop in emulated for hop in pairwise(nodes))

@@ -1,0 +1,37 @@
+"""One loop for everything that has its times: the player, the probes, the progress. The earliest due acts first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from testbed.ground.clock import Clock
+
+_LOOK_UP_NS = 200_000_000  # how long the loop may sleep without asking whether to stop
+
+
+class Activity(Protocol):
+    """Something with due times."""
+
+    def due_ns(self) -> int | None:
+        """Schedule time of its next act; None when it is done."""
+        ...
+
+    def act(self, clock: Clock) -> None:
+        """Do what is due."""
+        ...
+
+
+def run_activities(activities: Sequence[Activity], clock: Clock, stop: Callable[[], bool]) -> None:
+    """Run until every activity is done or `stop()` is true. Of two due at once, the first in the list acts first."""
+    while not stop():
+        waiting = [(due, place) for place, activity in enumerate(activities) if (due := activity.due_ns()) is not None]
+        if not waiting:
+            return
+        due, place = min(waiting)
+        now = clock.now_ns()
+        if due > now + _LOOK_UP_NS:
+            clock.sleep_until_ns(now + _LOOK_UP_NS)
+            continue
+        clock.sleep_until_ns(due)
+        activities[place].act(clock)

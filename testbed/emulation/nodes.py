@@ -1,0 +1,192 @@
+"""Mininet's nodes, interfaces and links, made over netlink in one process.
+
+A node is a namespace held by a file descriptor; it gets a shell, a process and a pseudo-terminal only when somebody
+asks for one (`cmd`, `pid`, the CLI). `popen` needs none.
+"""
+
+from __future__ import annotations
+
+from subprocess import Popen
+from typing import Any, Protocol
+
+from mininet.link import Intf, Link
+from mininet.node import Node
+
+from testbed.kernel import links
+from testbed.kernel.namespaces import Namespace, set_sysctl
+from testbed.kernel.netlink import Netlink
+
+MTU_BYTES = 1500  # Ethernet, IEEE 802.3
+
+_SYSCTLS = {
+    "net/ipv4/conf/all/rp_filter": 0,  # a handover makes routes asymmetric for a moment
+    "net/ipv4/conf/default/rp_filter": 0,
+    "net/ipv6/conf/all/accept_dad": 0,
+    "net/ipv6/conf/default/accept_dad": 0,
+    "net/ipv6/conf/default/accept_ra": 0,
+    "net/ipv6/conf/default/addr_gen_mode": 1,  # no link-local address of its own: no packets nobody asked for
+}
+_FORWARDING = {"net/ipv4/ip_forward": 1, "net/ipv6/conf/all/forwarding": 1}
+
+
+class Lifecycle(Protocol):
+    """What nodes tell the emulation they belong to."""
+
+    def attach(self, node: EmulatedNode) -> None: ...
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class EmulatedNode(Node):
+    """A Mininet node in an anonymous namespace."""
+
+    forwards = False
+
+    def __init__(self, name: str, emulation: Lifecycle, **params: Any) -> None:
+        self._constructed = False
+        self._pid: int | None = None
+        self._last_index = links.LOOPBACK_INDEX
+        self.indices: dict[str, int] = {}  # interface index by name
+        self.emulation = emulation
+        self.namespace = Namespace()
+        with self.namespace.entered():
+            for sysctl, value in (_SYSCTLS | _FORWARDING if self.forwards else _SYSCTLS).items():
+                set_sysctl(sysctl, value)
+            self.netlink = Netlink()
+        self.netlink.send([links.set_up(links.LOOPBACK_INDEX)])
+        super().__init__(name, **(params | {"inNamespace": False}))  # not Mininet's own namespace
+        self._constructed = True
+        emulation.attach(self)
+
+    def new_interface(self, name: str) -> int:
+        """Index for an interface about to be made."""
+        self._last_index += 1
+        self.indices[name] = self._last_index
+        return self._last_index
+
+    @property
+    def pid(self) -> int | None:
+        """Process of the node's shell, which is started if need be."""
+        if self._pid is None:
+            self.startShell()
+        return self._pid
+
+    @pid.setter
+    def pid(self, value: int | None) -> None:
+        self._pid = value
+
+    def startShell(self, mnopts: str | None = None) -> None:
+        """Start the shell, but not for Mininet's constructor: that asks before anyone needs it."""
+        if self._constructed:
+            super().startShell(mnopts)
+
+    def sendCmd(self, *args: Any, **kwargs: Any) -> None:
+        if self.shell is None:
+            self.startShell()
+        super().sendCmd(*args, **kwargs)
+
+    def cmd(self, *args: Any, **kwargs: Any) -> str | None:
+        if self.shell is None:
+            self.startShell()
+        output: str | None = super().cmd(*args, **kwargs)
+        return output
+
+    def popen(self, *args: Any, **kwargs: Any) -> Popen[bytes]:
+        kwargs.setdefault("mncmd", ["mnexec", "-d"])
+        process: Popen[bytes] = super().popen(*args, **kwargs)
+        return process
+
+    def _popen(self, cmd: list[str], **params: Any) -> Popen[bytes]:
+        params.setdefault("preexec_fn", self.namespace.enter)
+        process: Popen[bytes] = super()._popen(cmd, **params)
+        return process
+
+    def config(self, **_params: Any) -> dict[str, Any]:
+        """Addresses and routes come from the plan, not from Mininet's defaults."""
+        return {}
+
+    def terminate(self) -> None:
+        super().terminate()
+        self.netlink.close()
+        self.namespace.close()
+
+    def __repr__(self) -> str:
+        interfaces = ",".join(f"{interface.name}:{interface.IP()}" for interface in self.intfList())
+        return f"<{type(self).__name__} {self.name}: {interfaces} pid={self._pid}>"
+
+
+class EmulatedHost(EmulatedNode):
+    """An endpoint: the only nodes that `pingall` pings."""
+
+
+class EmulatedRouter(EmulatedNode):
+    """A terminal, satellite, gateway, PoP or edge router: a switch to Mininet, a Linux router in truth."""
+
+    forwards = True
+    portBase = 1
+
+    def start(self, _controllers: list[Any]) -> None:
+        self.emulation.start()
+
+    def stop(self, deleteIntfs: bool = True) -> None:  # noqa: ARG002 - Mininet's signature; the namespace takes them along
+        self.emulation.stop()
+
+    def connected(self) -> bool:
+        return True
+
+
+class EmulatedIntf(Intf):
+    """An interface that netlink made; the plan gives it its addresses."""
+
+    node: EmulatedNode
+    addresses: tuple[links.Address, links.Address]  # IPv4, IPv6; the wiring gives them
+
+    @property
+    def index(self) -> int:
+        """The kernel's interface index in the node's namespace."""
+        return self.node.indices[self.name]
+
+    def config(self, **_params: Any) -> dict[str, Any]:
+        return {}
+
+    def delete(self) -> None:
+        self.node.delIntf(self)
+        self.link = None
+
+
+class EmulatedLink(Link):
+    """A veth pair made over netlink, each end at once in its own namespace."""
+
+    def __init__(self, node1: EmulatedNode, node2: EmulatedNode, **params: Any) -> None:
+        super().__init__(node1, node2, **(params | {"intf": EmulatedIntf}))
+
+    @classmethod
+    def makeIntfPair(
+        cls,
+        intfname1: str,
+        intfname2: str,
+        addr1: str,
+        addr2: str,
+        node1: EmulatedNode,
+        node2: EmulatedNode,
+        deleteIntfs: bool = True,  # noqa: ARG003 - Mininet's signature
+    ) -> None:
+        indices = node1.new_interface(intfname1), node2.new_interface(intfname2)
+        pair = links.veth(
+            names=(intfname1, intfname2),
+            indices=indices,
+            macs=(bytes.fromhex(addr1.replace(":", "")), bytes.fromhex(addr2.replace(":", ""))),
+            namespaces=(node1.namespace.fd, node2.namespace.fd),
+            mtu=MTU_BYTES,
+        )
+        node1.netlink.send([pair, links.set_up(indices[0])])
+        node2.netlink.send([links.set_up(indices[1])])
+
+    def delete(self) -> None:
+        self.intf1.node.netlink.send([links.delete(self.intf1.index)])
+        super().delete()
+
+    def stop(self) -> None:
+        """Nothing: the interfaces go with their namespaces."""

@@ -1,0 +1,131 @@
+"""Probes: small CS6 packets over every link and path in use, stamped by the kernel at both ends.
+
+A probe leaves with TX_SCHED, before the sender's queues, and arrives with RX: what lies between is what the emulation
+did to it. All probes of a node share one socket.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import struct
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from testbed.emulation.nodes import EmulatedNode
+from testbed.ground.clock import Clock
+from testbed.kernel.namespaces import Namespace
+from traffic import timestamps
+
+PORT: Final = 862
+"""STAMP's port (RFC 8762, 4.1): what the audit sends to. A host's clear-text policy lets it in."""
+
+DSCP_CS6: Final = 48  # network control, RFC 4594
+_PAYLOAD: Final = struct.Struct("!QQ")  # probe number, padding
+WIRE_BYTES: Final = 14 + 20 + 8 + _PAYLOAD.size
+"""A probe as the queues count it: Ethernet, IPv4, UDP, payload."""
+
+LINK, PATH, CONTROL = 0, 1, 2
+_PERIOD_NS: Final = 200_000_000  # between probes of one target
+_DRAIN_NS: Final = 100_000_000
+_UNLEARNT: Final = ("", 0)
+
+RAW_DTYPE: Final = np.dtype([("kind", "u1"), ("index", "<i4"), ("tx_ns", "<i8"), ("rx_ns", "<i8")])
+"""One row per probe; CLOCK_REALTIME stamps, 0 where the kernel gave none: not sent, or not arrived."""
+
+
+@dataclass
+class Target:
+    """Something to probe: from a node to an address, while `usable(now_ns)`.
+
+    A path's far end may be behind a NAT: its address is learnt from the probes that come from there (`learns`).
+    """
+
+    kind: int
+    index: int
+    sender: str
+    address: tuple[str, int]
+    usable: Callable[[int], bool]
+    learns: str = ""  # name of the host whose probes teach the address
+
+
+class Prober:
+    """Sends and collects probes; an Activity of the loop. `sockets` by node name."""
+
+    def __init__(self, targets: Sequence[Target], sockets: dict[str, socket.socket], until_ns: int) -> None:
+        self._targets = targets
+        self._sockets = sockets
+        self._until_ns = until_ns
+        self._gap_ns = _PERIOD_NS // max(len(targets), 1)
+        self._turn = 0
+        self._drained_ns = 0
+        self._sent: list[tuple[int, int]] = []  # kind and index by probe number
+        self._numbers: dict[str, list[int]] = {name: [] for name in sockets}  # probe number by socket's own counter
+        self._tx: dict[int, int] = {}
+        self._rx: dict[int, int] = {}
+        self._names = {sock.fileno(): name for name, sock in sockets.items()}
+        self._poll = select.poll()
+        for sock in sockets.values():
+            self._poll.register(sock, select.POLLIN | select.POLLERR)
+        self._learners = [target for target in targets if target.learns]
+
+    def due_ns(self) -> int | None:
+        due = self._turn * self._gap_ns
+        return due if self._targets and due < self._until_ns else None
+
+    def act(self, clock: Clock) -> None:
+        target = self._targets[self._turn % len(self._targets)]
+        self._turn += 1
+        now_ns = clock.now_ns()
+        if target.address != _UNLEARNT and target.usable(now_ns):
+            number = len(self._sent)
+            self._sockets[target.sender].sendto(_PAYLOAD.pack(number, 0), target.address)
+            self._sent.append((target.kind, target.index))
+            self._numbers[target.sender].append(number)
+        if now_ns - self._drained_ns >= _DRAIN_NS:
+            self._drained_ns = now_ns
+            self.drain()
+
+    def drain(self) -> None:
+        """Take in the stamps and packets that wait in the sockets."""
+        for descriptor, _ in self._poll.poll(0):
+            name = self._names[descriptor]
+            sock = self._sockets[name]
+            for counter, time_ns in timestamps.tx_stamps(sock):
+                self._tx[self._numbers[name][counter]] = time_ns
+            for payload, address, time_ns in timestamps.receive(sock):
+                if len(payload) != _PAYLOAD.size:
+                    continue
+                number = _PAYLOAD.unpack(payload)[0]
+                if number >= len(self._sent):
+                    continue
+                self._rx[number] = time_ns
+                for learner in self._learners:
+                    if learner.address == _UNLEARNT and self._teaches(learner, name, number):
+                        learner.address = (address[0], address[1])
+
+    def _teaches(self, learner: Target, receiver: str, number: int) -> bool:
+        """Did this probe come to the learner's own host from the host it wants to reach?"""
+        kind, index = self._sent[number]
+        if learner.sender != receiver or kind != PATH:
+            return False
+        return any(t.kind == PATH and t.index == index and t.sender == learner.learns for t in self._targets)
+
+    def raw(self) -> NDArray[np.void]:
+        """All probes, shape (n,), of RAW_DTYPE."""
+        self.drain()
+        rows = np.zeros(len(self._sent), RAW_DTYPE)
+        for number, (kind, index) in enumerate(self._sent):
+            rows[number] = (kind, index, self._tx.get(number, 0), self._rx.get(number, 0))
+        return rows
+
+
+def open_socket(node: EmulatedNode | Namespace) -> socket.socket:
+    """The probing socket of a node."""
+    namespace = node if isinstance(node, Namespace) else node.namespace
+    with namespace.entered():
+        return timestamps.open_udp("0.0.0.0", PORT, dscp=DSCP_CS6, tx_stamps=True, rx_stamps=True)  # noqa: S104

@@ -1,0 +1,105 @@
+"""Messages for interfaces, addresses, neighbours and routes.
+
+Layouts: linux/if_link.h, if_addr.h, neighbour.h, rtnetlink.h.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import struct
+from typing import Final
+
+from testbed.kernel import netlink
+from testbed.kernel.netlink import Message
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Prefix = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+LOOPBACK_INDEX: Final = 1  # in every namespace
+
+_NEWLINK, _DELLINK, _NEWADDR, _NEWNEIGH, _NEWROUTE, _DELROUTE = 16, 17, 20, 28, 24, 25
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 1, 3, 4, 18, 28
+_INFO_KIND, _INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
+_IFF_UP: Final = 1
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_F_NODAD = 1, 2, 0x02
+_NDA_DST, _NDA_LLADDR, _NUD_PERMANENT = 1, 2, 0x80
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
+_TABLE_MAIN, _PROTOCOL_STATIC, _SCOPE_UNIVERSE, _TYPE_UNICAST = 254, 4, 0, 1
+_REPLACE: Final = netlink.CREATE | netlink.REPLACE
+
+
+def _interface(index: int, flags: int = 0, change: int = 0) -> bytes:
+    return struct.pack("=BxHiII", socket.AF_UNSPEC, 0, index, flags, change)
+
+
+def _family(version: int) -> int:
+    return socket.AF_INET if version == 4 else socket.AF_INET6
+
+
+def veth(
+    *,
+    names: tuple[str, str],
+    indices: tuple[int, int],
+    macs: tuple[bytes, bytes],
+    namespaces: tuple[int, int],
+    mtu: int,
+) -> Message:
+    """A veth pair with each end made in its own namespace (file descriptors), under the interface index asked for."""
+    ends = [
+        _interface(index)
+        + netlink.text(_IFLA_IFNAME, name)
+        + netlink.attribute(_IFLA_ADDRESS, mac)
+        + netlink.u32(_IFLA_MTU, mtu)
+        + netlink.u32(_IFLA_NET_NS_FD, namespace)
+        for index, name, mac, namespace in zip(indices, names, macs, namespaces, strict=True)
+    ]
+    data = netlink.nested(_INFO_DATA, netlink.attribute(_VETH_INFO_PEER, ends[1]))
+    info = netlink.nested(_IFLA_LINKINFO, netlink.attribute(_INFO_KIND, b"veth"), data)
+    flags = netlink.CREATE | netlink.EXCLUSIVE
+    return netlink.message(_NEWLINK, flags, ends[0] + info, f"the link {names[0]}–{names[1]}")
+
+
+def set_up(index: int, *, up: bool = True) -> Message:
+    """Raise an interface, or take it down. A veth's ends can only be raised once both exist."""
+    payload = _interface(index, _IFF_UP if up else 0, _IFF_UP)
+    return netlink.message(_NEWLINK, 0, payload, f"interface {index} {'up' if up else 'down'}")
+
+
+def delete(index: int) -> Message:
+    """Remove an interface; of a veth pair, both."""
+    return netlink.message(_DELLINK, 0, _interface(index), f"removal of interface {index}")
+
+
+def address(index: int, local: Address, prefix_length: int) -> Message:
+    """Give an interface an address; without duplicate address detection, which would delay IPv6 by a second."""
+    header = struct.pack("=BBBBI", _family(local.version), prefix_length, _IFA_F_NODAD, 0, index)
+    payload = header + netlink.attribute(_IFA_LOCAL, local.packed) + netlink.attribute(_IFA_ADDRESS, local.packed)
+    return netlink.message(_NEWADDR, _REPLACE, payload, f"address {local}/{prefix_length} on interface {index}")
+
+
+def neighbour(index: int, peer: Address, mac: bytes) -> Message:
+    """A permanent neighbour entry, so that no address resolution crosses an emulated delay."""
+    header = struct.pack("=BxxxiHBB", _family(peer.version), index, _NUD_PERMANENT, 0, 0)
+    payload = header + netlink.attribute(_NDA_DST, peer.packed) + netlink.attribute(_NDA_LLADDR, mac)
+    return netlink.message(_NEWNEIGH, _REPLACE, payload, f"neighbour {peer} on interface {index}")
+
+
+def route(destination: Prefix, index: int, gateway: Address) -> Message:
+    """Send `destination` through interface `index` to `gateway`, in place of any earlier route for it."""
+    header = struct.pack(
+        "=BBBBBBBBI",
+        _family(destination.version),
+        destination.prefixlen,
+        0,
+        0,
+        _TABLE_MAIN,
+        _PROTOCOL_STATIC,
+        _SCOPE_UNIVERSE,
+        _TYPE_UNICAST,
+        0,
+    )
+    payload = header + netlink.u32(_RTA_OIF, index) + netlink.attribute(_RTA_GATEWAY, gateway.packed)
+    if destination.prefixlen:
+        payload += netlink.attribute(_RTA_DST, destination.network_address.packed)
+    return netlink.message(_NEWROUTE, _REPLACE, payload, f"route to {destination} via {gateway}")

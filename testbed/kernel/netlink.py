@@ -1,0 +1,182 @@
+"""Routing netlink: messages as bytes, sent in batches, every acknowledgement read.
+
+A message is built once (`message`, `attribute`) and may be kept and sent again. One socket serves one network
+namespace: the one its creating thread is in. Layouts: linux/netlink.h, linux/rtnetlink.h; integers in host order.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final
+
+from testbed.ground.errors import KernelError
+
+REQUEST: Final = 0x01
+ACK: Final = 0x04
+ECHO: Final = 0x08
+DUMP: Final = 0x300
+REPLACE: Final = 0x100
+EXCLUSIVE: Final = 0x200
+CREATE: Final = 0x400
+
+_NLMSG_ERROR: Final = 2
+_NLMSG_DONE: Final = 3
+_SOL_NETLINK: Final = 270
+_NETLINK_CAP_ACK: Final = 10  # acknowledge without copying the request
+_NETLINK_EXT_ACK: Final = 11  # the kernel's own words in an error
+_NETLINK_GET_STRICT_CHK: Final = 12
+_NLMSGERR_ATTR_MSG: Final = 1
+_NLM_F_CAPPED: Final = 0x100
+_HEADER: Final = struct.Struct("=IHHII")
+_NESTED: Final = 0x8000
+_BATCH: Final = 64  # messages per send: their acknowledgements fit any receive buffer
+_RECEIVE_BYTES: Final = 1 << 17
+
+
+@dataclass(frozen=True)
+class Message:
+    """A request without its sequence number. `what` names its object in an error."""
+
+    data: bytes
+    what: str
+
+
+def align(length: int) -> int:
+    """Netlink pads to four bytes."""
+    return (length + 3) & ~3
+
+
+def attribute(kind: int, payload: bytes) -> bytes:
+    """One attribute, padded."""
+    length = 4 + len(payload)
+    return struct.pack("=HH", length, kind) + payload + b"\0" * (align(length) - length)
+
+
+def nested(kind: int, *attributes: bytes) -> bytes:
+    """An attribute that holds attributes."""
+    return attribute(kind | _NESTED, b"".join(attributes))
+
+
+def text(kind: int, value: str) -> bytes:
+    """A string attribute, with its final zero."""
+    return attribute(kind, value.encode() + b"\0")
+
+
+def u32(kind: int, value: int) -> bytes:
+    """An unsigned 32-bit attribute."""
+    return attribute(kind, struct.pack("=I", value))
+
+
+def message(kind: int, flags: int, payload: bytes, what: str) -> Message:
+    """A whole request; `payload` is the family's header with its attributes."""
+    return Message(_HEADER.pack(_HEADER.size + len(payload), kind, flags | REQUEST, 0, 0) + payload, what)
+
+
+def parse_attributes(data: bytes | memoryview) -> dict[int, bytes]:
+    """Attributes by kind (the nested flag removed); of repeated kinds the last."""
+    found: dict[int, bytes] = {}
+    at = 0
+    while at + 4 <= len(data):
+        length, kind = struct.unpack_from("=HH", data, at)
+        if length < 4:
+            break
+        found[kind & ~_NESTED] = bytes(data[at + 4 : at + length])
+        at += align(length)
+    return found
+
+
+class Netlink:
+    """A routing socket in the current thread's network namespace."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+        for option in (_NETLINK_CAP_ACK, _NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK):
+            self._socket.setsockopt(_SOL_NETLINK, option, 1)
+        self._socket.bind((0, 0))
+        self._sequence = 0
+
+    def __enter__(self) -> Netlink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the socket back."""
+        self._socket.close()
+
+    def send(self, messages: Sequence[Message]) -> list[bytes]:
+        """Send all, read every acknowledgement; returns the payloads of echoed messages.
+
+        Raises KernelError with the object and the kernel's words if one is refused; the others were still carried out.
+        """
+        echoes: list[bytes] = []
+        failure: KernelError | None = None
+        for start in range(0, len(messages), _BATCH):
+            batch = messages[start : start + _BATCH]
+            first = self._sequence + 1
+            self._transmit(batch, ACK)
+            pending = len(batch)
+            while pending:
+                for kind, flags, sequence, payload in self._receive():
+                    if kind != _NLMSG_ERROR:
+                        echoes.append(payload)
+                        continue
+                    if sequence < first:
+                        continue
+                    pending -= 1
+                    code = -struct.unpack_from("=i", payload)[0]
+                    if code and failure is None:
+                        failure = _refused(batch[sequence - first].what, code, flags, payload)
+        if failure is not None:
+            raise failure
+        return echoes
+
+    def dump(self, request: Message) -> list[bytes]:
+        """All answers to a dump request, each without its netlink header; raises KernelError."""
+        self._transmit([request], DUMP)
+        answers: list[bytes] = []
+        while True:
+            for kind, flags, sequence, payload in self._receive():
+                if sequence != self._sequence:
+                    continue
+                if kind == _NLMSG_DONE:
+                    return answers
+                if kind == _NLMSG_ERROR:
+                    code = -struct.unpack_from("=i", payload)[0]
+                    raise _refused(request.what, code, flags, payload)
+                answers.append(payload)
+
+    def _transmit(self, batch: Sequence[Message], flags: int) -> None:
+        parts: list[bytes] = []
+        for item in batch:
+            self._sequence += 1
+            length, kind, own, _, _ = _HEADER.unpack_from(item.data)
+            parts += (_HEADER.pack(length, kind, own | flags, self._sequence, 0), item.data[_HEADER.size :])
+            parts.append(b"\0" * (align(length) - length))
+        self._socket.send(b"".join(parts))
+
+    def _receive(self) -> Iterator[tuple[int, int, int, bytes]]:
+        data = self._socket.recv(_RECEIVE_BYTES)
+        at = 0
+        while at + _HEADER.size <= len(data):
+            length, kind, flags, sequence, _ = _HEADER.unpack_from(data, at)
+            yield kind, flags, sequence, data[at + _HEADER.size : at + length]
+            at += align(length)
+
+
+def _refused(what: str, code: int, flags: int, payload: bytes) -> KernelError:
+    words = os.strerror(code)
+    request = _HEADER.size if flags & _NLM_F_CAPPED else struct.unpack_from("=I", payload, 4)[0]
+    extra = parse_attributes(payload[4 + align(request) :]).get(_NLMSGERR_ATTR_MSG)
+    if extra:
+        words += f": {extra.rstrip(bytes(1)).decode(errors='replace')}"
+    return KernelError(f"the kernel refused {what}: {words} ({errno.errorcode.get(code, code)})")

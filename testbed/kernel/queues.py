@@ -1,0 +1,133 @@
+"""The queues of a link end: netem (delay, order) → TBF (bottleneck rate) → prio by DSCP, each band bounded.
+
+The player changes only netem, always with its full state, and never deletes a queue. Layouts: linux/pkt_sched.h,
+linux/pkt_cls.h, linux/filter.h.
+
+Bands by DSCP: 1 CS6 and above (probes, network control); 2 EF and VOICE-ADMIT; 3 the assured-forwarding range 8–39;
+4 everything else, best effort.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from math import ceil
+from typing import Final
+
+from testbed.kernel import netlink
+from testbed.kernel.filters import classify_by_dscp
+from testbed.kernel.netlink import Message
+
+NOMINAL_RATE_BPS: Final = 10_000_000_000
+"""netem's own rate: too high to matter (0.1 µs for 128 bytes), there so that netem keeps order when a delay falls."""
+
+MIN_PACKET_BYTES: Final = 64
+"""Smallest Ethernet frame, IEEE 802.3: sizes netem's limit, which counts packets in flight."""
+
+PRIORITY_BYTES: Final = 65_536
+"""Assumption: buffer of each priority band (CS6, EF, AF); best effort has the link's own."""
+
+_NEWQDISC, _GETQDISC = 36, 38
+_ROOT: Final = 0xFFFFFFFF
+_NETEM, _TBF, _PRIO = 0x10000, 0x20000, 0x30000
+_BANDS: Final = 4
+_TCA_KIND, _TCA_OPTIONS = 1, 2
+_NETEM_LOSS_MAX: Final = 0xFFFFFFFF
+_NETEM_REORDER, _NETEM_CORRUPT, _NETEM_RATE, _NETEM_LATENCY64, _NETEM_JITTER64, _NETEM_CORR = 3, 4, 6, 10, 11, 1
+_TBF_PARMS, _TBF_RATE64, _TBF_BURST = 1, 4, 6
+_LINKLAYER_ETHERNET: Final = 1
+
+
+@dataclass(frozen=True)
+class Impairment:
+    """What netem does to a packet: one-way delay in ns, loss 0..1, and how many packets may be in flight."""
+
+    delay_ns: int
+    loss: float
+    limit: int
+
+
+@dataclass(frozen=True)
+class Bottleneck:
+    """What follows netem: the rate in bit/s and the best-effort buffer in bytes."""
+
+    rate_bps: int
+    buffer_bytes: int
+
+
+def in_flight_limit(rate_bps: int, delay_ns: int, buffer_bytes: int) -> int:
+    """netem's limit in packets: the smallest packets at full rate for the whole delay, and the buffer behind it."""
+    return ceil(rate_bps * delay_ns / (8e9 * MIN_PACKET_BYTES)) + ceil(buffer_bytes / MIN_PACKET_BYTES) + 1000
+
+
+def _header(index: int, handle: int, parent: int, info: int = 0) -> bytes:
+    return struct.pack("=BxxxiIII", 0, index, handle, parent, info)
+
+
+def _queue(index: int, handle: int, parent: int, kind: str, options: bytes, flags: int, what: str) -> Message:
+    payload = _header(index, handle, parent) + netlink.text(_TCA_KIND, kind)
+    if options:
+        payload += netlink.attribute(_TCA_OPTIONS, options)
+    return netlink.message(_NEWQDISC, flags, payload, f"{kind} of {what}")
+
+
+def netem_options(impairment: Impairment) -> bytes:
+    """The full state: `change` overwrites what it names and keeps the rest, so everything is named."""
+    loss = min(round(impairment.loss * _NETEM_LOSS_MAX), _NETEM_LOSS_MAX)
+    return (
+        struct.pack("=IIIIII", 0, impairment.limit, loss, 0, 0, 0)
+        + netlink.attribute(_NETEM_CORR, struct.pack("=III", 0, 0, 0))
+        + netlink.attribute(_NETEM_REORDER, struct.pack("=II", 0, 0))
+        + netlink.attribute(_NETEM_CORRUPT, struct.pack("=II", 0, 0))
+        + netlink.attribute(_NETEM_RATE, struct.pack("=IiIi", NOMINAL_RATE_BPS // 8, 0, 0, 0))
+        + netlink.attribute(_NETEM_LATENCY64, struct.pack("=q", impairment.delay_ns))
+        + netlink.attribute(_NETEM_JITTER64, struct.pack("=q", 0))
+    )
+
+
+def change_netem(index: int, impairment: Impairment, what: str, *, echo: bool = True) -> Message:
+    """Set the delay and loss of a link end; with `echo` the kernel answers with what it now holds."""
+    flags = netlink.REPLACE | (netlink.ECHO if echo else 0)
+    return _queue(index, _NETEM, _ROOT, "netem", netem_options(impairment), flags, what)
+
+
+def build(index: int, impairment: Impairment, bottleneck: Bottleneck, what: str) -> list[Message]:
+    """All the queues of a link end, in the order in which they must be made."""
+    flags = netlink.CREATE | netlink.EXCLUSIVE
+    burst = max(2 * 1514, bottleneck.rate_bps // 8000)  # a millisecond at the rate, at least two full frames
+    rate = bottleneck.rate_bps // 8
+    spec = struct.pack("=BBHhHI", 0, _LINKLAYER_ETHERNET, 0, 0, 0, min(rate, 0xFFFFFFFF))
+    tbf = netlink.attribute(_TBF_PARMS, spec + bytes(12) + struct.pack("=III", bottleneck.buffer_bytes, 0, 0))
+    tbf += netlink.u32(_TBF_BURST, burst)
+    if rate > 0xFFFFFFFF:
+        tbf += netlink.attribute(_TBF_RATE64, struct.pack("=Q", rate))
+    prio = struct.pack("=i16B", _BANDS, *[_BANDS - 1] * 16)
+    sizes = [PRIORITY_BYTES] * (_BANDS - 1) + [bottleneck.buffer_bytes]
+    return [
+        _queue(index, _NETEM, _ROOT, "netem", netem_options(impairment), flags, what),
+        _queue(index, _TBF, _NETEM | 1, "tbf", tbf, flags, what),
+        _queue(index, _PRIO, _TBF | 1, "prio", prio, flags, what),
+        *(
+            _queue(index, _PRIO + ((band + 1) << 16), _PRIO | (band + 1), "bfifo", struct.pack("=I", size), flags, what)
+            for band, size in enumerate(sizes)
+        ),
+        classify_by_dscp(index, _PRIO, what),
+    ]
+
+
+def held_netem(index: int, what: str) -> Message:
+    """Ask for the root queue of an interface; the kernel answers by an echo that `parse_netem` reads."""
+    payload = _header(index, 0, _ROOT)
+    return netlink.message(_GETQDISC, netlink.ECHO, payload, f"netem of {what}")
+
+
+def parse_netem(answer: bytes) -> tuple[int, Impairment | None]:
+    """Interface index and what its netem holds, from an echo or a dump; None if the queue is not netem."""
+    _, index, _, _, _ = struct.unpack_from("=BxxxiIII", answer)
+    attributes = netlink.parse_attributes(answer[20:])
+    if attributes.get(_TCA_KIND) != b"netem\0":
+        return index, None
+    options = attributes[_TCA_OPTIONS]
+    _, limit, loss, _, _, _ = struct.unpack_from("=IIIIII", options)
+    (delay_ns,) = struct.unpack("=q", netlink.parse_attributes(options[24:])[_NETEM_LATENCY64])
+    return index, Impairment(delay_ns, loss / _NETEM_LOSS_MAX, limit)

@@ -1,0 +1,163 @@
+"""From a scenario and a catalogue to the frozen plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+from testbed.ground.constants import NS_PER_S
+from testbed.ground.errors import PlanError
+from testbed.ground.units import format_utc
+from testbed.orbits.catalogue import Catalogue, stale_warning
+from testbed.orbits.propagate import Ephemeris
+from testbed.plan.access import Leg, assign, ephemeris_window
+from testbed.plan.geometry import Geometry
+from testbed.plan.handover import Handovers, find_handovers
+from testbed.plan.model import Event, Lan, Node, Plan, Role
+from testbed.plan.routing import paths, routes
+from testbed.plan.scenario import Centre, Gateway, Pop, Scenario, Terminal
+from testbed.plan.schedule import Schedule
+
+MINIMUM_STEP_NS = 1_000_000
+"""Assumption: a shorter step changes a delay by less than 0.1 ns and only loads the player."""
+
+NAMED_FAILURES = 5
+"""Satellites that a warning names before it stops counting them out."""
+
+
+def build_plan(
+    scenario: Scenario,
+    catalogue: Catalogue,
+    start_ns: int,
+    duration_ns: int,
+    step_ns: int = 100_000_000,
+    seed: int = 0,
+    extras: Mapping[str, Any] | None = None,
+) -> Plan:
+    """The plan of `scenario` under the satellites of `catalogue` from `start_ns` (UTC since 1970) on.
+
+    step_ns: how often the delays of links in use are renewed. seed: recorded; nothing here is random. extras: more
+    entries for the manifest, JSON types only. The same arguments give the same plan, byte for byte.
+    Raises PlanError when a time is unfit, nothing can be propagated, or a terminal never has a satellite.
+    """
+    _check_times(scenario, duration_ns, step_ns)
+    ephemeris = Ephemeris(catalogue, *ephemeris_window(start_ns, duration_ns))
+    if len(ephemeris.failed) == len(catalogue):
+        raise PlanError(
+            f"{catalogue.source}: none of its {len(catalogue):,} satellites can be propagated to "
+            f"{format_utc(start_ns)} ({next(iter(ephemeris.failed.values()))}): choose a start near the newest epoch, "
+            f"{format_utc(catalogue.newest_epoch_ns)}"
+        )
+    legs = assign(scenario, catalogue, ephemeris, start_ns, duration_ns)
+    geometry = Geometry(scenario, ephemeris, start_ns)
+    handovers = find_handovers(geometry, legs)
+    names = catalogue.node_names
+    used = sorted({leg.satellite for its in legs for leg in its if not leg.outage}, key=catalogue.numbers.__getitem__)
+    schedule = Schedule(geometry, legs, handovers.raises, names, duration_ns, step_ns)
+    schedule.add_user_links(used)
+    schedule.add_feeder_links(used)
+    schedule.add_fibres()
+    return Plan(
+        topology=scenario.name,
+        start_ns=start_ns,
+        duration_ns=duration_ns,
+        satellites=len(catalogue) - len(ephemeris.failed),
+        nodes=_nodes(scenario, [names[satellite] for satellite in used]),
+        links=tuple(schedule.links),
+        lans=(
+            *(Lan(terminal.host, terminal.name) for terminal in scenario.terminals),
+            *(Lan(centre.host, centre.router) for centre in scenario.centres),
+        ),
+        routes=routes(scenario, legs, names),
+        events=_events(scenario, legs, handovers, names),
+        paths=paths(scenario, legs, names),
+        steps=schedule.steps(),
+        flows=scenario.flows(duration_ns),
+        traffic=dict(scenario.traffic),
+        warnings=_warnings(catalogue, ephemeris, start_ns, names),
+        assumptions=scenario.assumptions,
+        manifest={
+            "topology": scenario.name,
+            "title": scenario.title,
+            "parameters": dict(scenario.parameters),
+            "overheads": asdict(scenario.overheads),
+            "start": format_utc(start_ns, 9),
+            "duration_ns": duration_ns,
+            "step_ns": step_ns,
+            "seed": seed,
+            "catalogue": {"source": catalogue.source, "sha256": catalogue.sha256, "satellites": len(catalogue)},
+            "versions": {name: version(name) for name in ("satcom-testbed", "numpy", "sgp4")},
+            **(extras or {}),
+        },
+    )
+
+
+def _check_times(scenario: Scenario, duration_ns: int, step_ns: int) -> None:
+    if duration_ns <= 0:
+        raise PlanError(f"plan of {scenario.name}: duration {duration_ns / NS_PER_S:g} s is not positive")
+    if step_ns < MINIMUM_STEP_NS:
+        raise PlanError(f"plan of {scenario.name}: step {step_ns / 1e6:g} ms is below 1 ms: take 100 ms")
+
+
+def _nodes(scenario: Scenario, satellites: Sequence[str]) -> tuple[Node, ...]:
+    """Hosts, then the way they go: terminals, satellites, gateways, PoP, the centres' routers."""
+    nodes = [_at(terminal.host, "host", terminal) for terminal in scenario.terminals]
+    nodes += [_at(centre.host, "host", centre, inside=False) for centre in scenario.centres]
+    nodes += [_at(terminal.name, "terminal", terminal) for terminal in scenario.terminals]
+    nodes += [Node(name, "satellite") for name in satellites]
+    nodes += [_at(gateway.name, "gateway", gateway) for gateway in scenario.gateways]
+    nodes += [_at(pop.name, "pop", pop, nat=True) for pop in scenario.pops]
+    nodes += [_at(centre.router, "router", centre, inside=False) for centre in scenario.centres]
+    return tuple(nodes)
+
+
+def _at(name: str, role: Role, end: Terminal | Gateway | Pop | Centre, inside: bool = True, nat: bool = False) -> Node:
+    return Node(name, role, inside, nat, end.site.latitude_deg, end.site.longitude_deg)
+
+
+def _events(
+    scenario: Scenario, legs: Sequence[Sequence[Leg]], handovers: Handovers, satellites: Sequence[str]
+) -> tuple[Event, ...]:
+    """Handovers and outages, ordered by time, then terminal."""
+    events = [
+        Event(
+            time_ns=handover.time_ns,
+            kind="handover",
+            node=scenario.terminals[handover.terminal].name,
+            cause="slot",
+            window_ns=handover.window_ns,
+            detail={
+                "from": satellites[handover.old.satellite],
+                "to": satellites[handover.new.satellite],
+                "gateway_from": scenario.gateways[handover.old.gateway].name,
+                "gateway_to": scenario.gateways[handover.new.gateway].name,
+                "order": scenario.access.order,
+            },
+        )
+        for handover in handovers.events
+    ]
+    for terminal, its_legs in zip(scenario.terminals, legs, strict=True):
+        events += [
+            Event(leg.begin_ns, "outage", terminal.name, leg.cause, leg.end_ns - leg.begin_ns)
+            for leg in its_legs
+            if leg.outage
+        ]
+    return tuple(sorted(events, key=lambda event: (event.time_ns, event.node)))
+
+
+def _warnings(catalogue: Catalogue, ephemeris: Ephemeris, start_ns: int, satellites: Sequence[str]) -> tuple[str, ...]:
+    """What the user should know about the catalogue, one line each."""
+    warnings = []
+    stale = stale_warning(catalogue, start_ns)
+    if stale:
+        warnings.append(stale)
+    if ephemeris.failed:
+        named = [f"{satellites[index]} ({ephemeris.failed[index]})" for index in sorted(ephemeris.failed)]
+        rest = f" and {len(named) - NAMED_FAILURES:,} more" if len(named) > NAMED_FAILURES else ""
+        warnings.append(
+            f"{catalogue.source}: {len(named):,} of {len(catalogue):,} satellites cannot be propagated to the start "
+            f"and are left out: {', '.join(named[:NAMED_FAILURES])}{rest}"
+        )
+    return tuple(warnings)

@@ -1,0 +1,85 @@
+"""What the plan promises a packet, end to end: its delay, the satellites of a handover, where loss is planned."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from testbed.plan.model import Event, PathStep, Plan
+
+
+def path_delay_ns(plan: Plan, path: tuple[PathStep, ...], times_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Planned one-way delay, ns, of packets sent along `path` at `times_ns`, shape (n,).
+
+    The sum of the link delays hop by hop, each taken at the instant the packet reaches that hop, along the way in
+    force when it was sent. Plain links add nothing. nan where a link of the way is down, or before the path begins.
+    Serialisation is not in it.
+    """
+    times = np.asarray(times_ns, dtype=np.int64)
+    delays = np.full(len(times), np.nan)
+    numbers = {(link.a, link.b): number for number, link in enumerate(plan.links)}
+    in_force = np.searchsorted([step.time_ns for step in path], times, side="right") - 1
+    for number, step in enumerate(path):
+        chosen = in_force == number
+        arrival = times[chosen].astype(np.float64)
+        for hop in zip(step.nodes, step.nodes[1:], strict=False):
+            if hop in numbers:
+                steps = plan.link_steps(numbers[hop])
+                # nan sorts behind every step: what is lost on one hop stays lost on the next.
+                row = np.clip(np.searchsorted(steps["time_ns"], arrival, side="right") - 1, 0, None)
+                arrival = np.where(steps["up"][row], arrival + steps["delay_ns"][row], np.nan)
+        delays[chosen] = arrival - times[chosen]
+    return delays
+
+
+def pair_path(plan: Plan, source: str, destination: str) -> tuple[PathStep, ...] | None:
+    """The planned path from host `source` to host `destination`; None if the plan does not follow that pair."""
+    for path in plan.paths:
+        if (path[0].nodes[0], path[0].nodes[-1]) == (source, destination):
+            return path
+    return None
+
+
+def path_nodes(path: tuple[PathStep, ...]) -> set[str]:
+    """Every node that the path crosses at some time."""
+    return {node for step in path for node in step.nodes}
+
+
+def handover_satellites(plan: Plan, event: Event) -> tuple[str | None, str | None]:
+    """The satellites that a terminal leaves and takes in a handover: those its routes go through before and after.
+
+    None on either side where the terminal has no satellite then.
+    """
+    satellites = {node.name for node in plan.nodes if node.role == "satellite"}
+    before = after = None
+    for route in plan.routes:
+        if route.node == event.node and route.via in satellites:
+            if route.time_ns < event.time_ns:
+                before = route.via
+            elif route.time_ns <= event.time_ns + event.window_ns:
+                after = route.via
+    return before, after
+
+
+def planned_loss(plan: Plan, source: str, destination: str, tx_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """True for packets that the plan itself may lose, sent at `tx_ns` from host to host, shape (n,).
+
+    Those on their way during a planned disturbance of a node they cross, and those sent while a link is down. A
+    packet is on its way for its planned delay; for a pair without a planned path that is the longest delay of any
+    path of the plan, and every disturbance counts.
+    """
+    path = pair_path(plan, source, destination)
+    if path is None:
+        instants = np.unique(plan.steps["time_ns"])
+        longest = [np.nanmax(path_delay_ns(plan, other, instants), initial=0.0) for other in plan.paths]
+        transit = np.full(len(tx_ns), max(longest, default=0.0))
+        events = list(plan.events)
+    else:
+        transit = path_delay_ns(plan, path, tx_ns)
+        crossed = path_nodes(path)
+        events = [event for event in plan.events if event.node in crossed]
+    planned = np.isnan(transit)
+    for event in events:
+        if event.window_ns:
+            planned |= (tx_ns + transit >= event.time_ns) & (tx_ns < event.time_ns + event.window_ns)
+    return planned

@@ -1,0 +1,253 @@
+"""What is asked of a plan: who stands where, how access works, which traffic runs.
+
+A topology makes a `Scenario` from its parameters; `build` turns it into a plan. Everything here is declared, nothing
+is computed from orbits.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from testbed.ground.errors import ScenarioError
+from testbed.orbits.sites import Site
+from testbed.plan.delays import Overheads
+
+Order = Literal["hold", "drop", "reorder"]
+
+NAME_LENGTH = 9
+"""Characters of a site's or host's name: Linux allows 15 for an interface, `-eth` and a port number take the rest."""
+
+_NAME = re.compile(r"[a-z][a-z0-9-]*")
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """A host behind a user terminal. `mask_deg`: least elevation of a satellite that may serve it."""
+
+    host: str
+    site: Site
+    mask_deg: float
+    up_bps: int
+    down_bps: int
+
+    @property
+    def name(self) -> str:
+        """The terminal's node."""
+        return f"ut-{self.host}"
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A ground station. `pop`: the point of presence its fibre leads to."""
+
+    name: str
+    site: Site
+    mask_deg: float
+    pop: str
+    feeder_bps: int
+
+
+@dataclass(frozen=True)
+class Pop:
+    """The operator's point of presence: the end of its network, where carrier-grade NAT is done."""
+
+    name: str
+    site: Site
+
+
+@dataclass(frozen=True)
+class Centre:
+    """A data centre's host behind `router`, reached over fibre from `pop`."""
+
+    host: str
+    site: Site
+    router: str
+    pop: str
+
+
+@dataclass(frozen=True)
+class Access:
+    """How terminals reach satellites, and what a handover does to packets.
+
+    order: hold (the new path waits until the old one has drained), drop (the user link is down for `outage_ns`, what
+    is in flight on it is lost) or reorder (the routes move, nothing else). policy: 'highest' elevation in mid-slot.
+    """
+
+    order: Order
+    outage_ns: int
+    policy: Literal["highest"] = "highest"
+    margin_ns: int = 2_000_000  # Assumption: lateness of timers that a hold must absorb
+    lead_ns: int = 1_000_000_000  # Assumption: a link is made this long before its slot
+    drain_ns: int = 1_000_000_000  # Assumption: and kept this long after it
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A system and its users.
+
+    pairs: (terminal host, centre host) whose paths are audited, each in both directions. flows: from the plan's
+    duration in ns to the declared traffic. A buffer holds what its link sends in `user_buffer_ns` or `core_buffer_ns`.
+    Raises ScenarioError when names are unfit or do not fit together.
+    """
+
+    name: str
+    title: str
+    terminals: tuple[Terminal, ...]
+    gateways: tuple[Gateway, ...]
+    pops: tuple[Pop, ...]
+    centres: tuple[Centre, ...]
+    pairs: tuple[tuple[str, str], ...]
+    minimum_altitude_m: float  # satellites below do not serve these terminals
+    access: Access
+    overheads: Overheads
+    fibre_bps: int
+    user_buffer_ns: int
+    core_buffer_ns: int
+    flows: Callable[[int], tuple[dict[str, Any], ...]]
+    traffic: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
+    assumptions: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_names(self)
+        _check_joints(self)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A topology parameter that is one of a few words."""
+
+    name: str
+    default: str
+    meaning: str
+    choices: tuple[str, ...]
+
+    def parse(self, text: str) -> str:
+        """The word itself; raises ValueError with what is wrong."""
+        if text not in self.choices:
+            raise ValueError(f"is not one of {', '.join(self.choices)}{_nearest(text, self.choices)}")
+        return text
+
+
+@dataclass(frozen=True)
+class Switch:
+    """A topology parameter that is on or off."""
+
+    name: str
+    default: str
+    meaning: str
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The two words."""
+        return ("on", "off")
+
+    def parse(self, text: str) -> bool:
+        """True for 'on'; raises ValueError with what is wrong."""
+        if text not in self.choices:
+            raise ValueError("is not one of on, off")
+        return text == "on"
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A topology parameter that is a whole number from `minimum` to `maximum`."""
+
+    name: str
+    default: str
+    meaning: str
+    minimum: int
+    maximum: int
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The range, as help shows it."""
+        return (f"{self.minimum}..{self.maximum}",)
+
+    def parse(self, text: str) -> int:
+        """The number; raises ValueError with what is wrong."""
+        if not _INTEGER.fullmatch(text) or not self.minimum <= int(text) <= self.maximum:
+            raise ValueError(f"is not a whole number from {self.minimum} to {self.maximum}")
+        return int(text)
+
+
+Parameter = Choice | Switch | Whole
+
+
+def parse_parameters(topology: str, declared: Sequence[Parameter], given: Mapping[str, str]) -> dict[str, Any]:
+    """Every declared parameter's value, given or default, in the declared order; raises ScenarioError."""
+    known = [parameter.name for parameter in declared]
+    for name in given:
+        if name not in known:
+            raise ScenarioError(
+                f"{topology}: unknown parameter '{name}'{_nearest(name, known)}; it takes {', '.join(known) or 'none'}"
+            )
+    values: dict[str, Any] = {}
+    for parameter in declared:
+        text = given.get(parameter.name, parameter.default)
+        try:
+            values[parameter.name] = parameter.parse(text)
+        except ValueError as error:
+            raise ScenarioError(f"{topology}: parameter {parameter.name}='{text}' {error}") from None
+    return values
+
+
+def _nearest(word: str, known: Iterable[str]) -> str:
+    matches = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean '{matches[0]}'?)" if matches else ""
+
+
+def _check_names(scenario: Scenario) -> None:
+    """Names fit into interface names, have the prefix of their role, and no two nodes share one."""
+    where = f"topology {scenario.name}"
+    hosts = [terminal.host for terminal in scenario.terminals] + [centre.host for centre in scenario.centres]
+    parts: Sequence[Terminal | Gateway | Pop | Centre] = (
+        *scenario.terminals,
+        *scenario.gateways,
+        *scenario.pops,
+        *scenario.centres,
+    )
+    prefixed = [
+        *(("gw-", gateway.name) for gateway in scenario.gateways),
+        *(("pop-", pop.name) for pop in scenario.pops),
+        *(("ce-", centre.router) for centre in scenario.centres),
+    ]
+    for prefix, name in prefixed:
+        if not name.startswith(prefix):
+            raise ScenarioError(f"{where}: node '{name}' must be named {prefix}<site>")
+    short = [*hosts, *(part.site.name for part in parts), *(name.removeprefix(prefix) for prefix, name in prefixed)]
+    for name in short:
+        if not _NAME.fullmatch(name) or len(name) > NAME_LENGTH or name == "default":
+            raise ScenarioError(
+                f"{where}: '{name}' is not a name: write at most {NAME_LENGTH} of a-z, 0-9 and '-', a letter first"
+            )
+    nodes = [*hosts, *(terminal.name for terminal in scenario.terminals), *(name for _, name in prefixed)]
+    for name in nodes:
+        if nodes.count(name) > 1:
+            raise ScenarioError(f"{where}: two nodes are named '{name}'")
+
+
+def _check_joints(scenario: Scenario) -> None:
+    """Terminals, gateways, one PoP, centres and audited pairs hang together."""
+    where = f"topology {scenario.name}"
+    if not scenario.terminals or not scenario.gateways or not scenario.centres:
+        raise ScenarioError(f"{where}: it needs a terminal, a gateway and a data centre at least")
+    if len(scenario.pops) != 1:
+        raise ScenarioError(f"{where}: {len(scenario.pops)} PoPs; paths between PoPs are not modelled, declare one")
+    pop = scenario.pops[0].name
+    for name, its_pop in [(g.name, g.pop) for g in scenario.gateways] + [(c.host, c.pop) for c in scenario.centres]:
+        if its_pop != pop:
+            raise ScenarioError(f"{where}: '{name}' is at PoP '{its_pop}', which is not declared; the PoP is '{pop}'")
+    terminals = {terminal.host for terminal in scenario.terminals}
+    centres = {centre.host for centre in scenario.centres}
+    for host, centre in scenario.pairs:
+        if host not in terminals or centre not in centres:
+            raise ScenarioError(f"{where}: audited pair {host}-{centre} is not a terminal's host and a centre's host")
+    unpaired = sorted(terminals - {host for host, _ in scenario.pairs})
+    if unpaired:
+        raise ScenarioError(f"{where}: '{unpaired[0]}' is in no audited pair; add ('{unpaired[0]}', <centre host>)")

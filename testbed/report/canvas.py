@@ -1,0 +1,122 @@
+"""The look of the report's plots, and how a figure becomes SVG.
+
+The SVG is the same for the same data (no date, salted ids), keeps text as text, and takes its colours and its font from
+the page (CSS variables with a fallback), so that one figure serves light and dark.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from typing import Any, Final
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+WIDTH_PX: Final = 460
+HEIGHT_PX: Final = 290
+"""Size of a figure in SVG user units: legible one to a row on a phone and two to a row on a desk."""
+
+_LEFT_PX: Final = 50
+_RIGHT_PX: Final = 10
+_BOTTOM_PX: Final = 72
+AXES_WIDTH_PX: Final = WIDTH_PX - _LEFT_PX - _RIGHT_PX
+
+SVG_DPI: Final = 72
+"""Matplotlib's SVG backend writes one user unit per point."""
+
+INK: Final = "#1c2530"
+MUTED: Final = "#5f6b7a"
+RULE: Final = "#dcdfe3"
+BLUE: Final = "#0072b2"
+VERMILLION: Final = "#d55e00"
+GREEN: Final = "#009e73"
+PURPLE: Final = "#aa4499"
+"""Colours that also differ to colour-blind eyes: Okabe and Ito's set (2008); purple is darkened after Paul Tol's."""
+
+_PAGE_VARIABLES: Final = {
+    INK: "--ink",
+    MUTED: "--muted",
+    RULE: "--rule",
+    BLUE: "--blue",
+    VERMILLION: "--vermillion",
+    GREEN: "--green",
+    PURPLE: "--purple",
+}
+
+_STYLE: Final[dict[str, Any]] = {
+    "svg.fonttype": "none",
+    "font.family": "DejaVu Sans",  # comes with Matplotlib: the layout is the same everywhere
+    "font.size": 11,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": MUTED,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+    "grid.color": RULE,
+    "grid.linewidth": 0.8,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "xtick.major.pad": 6,
+    "ytick.major.pad": 6,
+    "legend.frameon": False,
+    "legend.fontsize": 10,
+    "lines.linewidth": 1.6,
+}
+
+
+def style() -> Any:
+    """A context in which figures are made and written in the report's look."""
+    return matplotlib.rc_context(_STYLE)
+
+
+def new_axes(top_px: float = 20) -> Axes:
+    """Axes alone in a new figure, with `top_px` of room above and a row for the legend below."""
+    figure = Figure(figsize=(WIDTH_PX / SVG_DPI, HEIGHT_PX / SVG_DPI), dpi=SVG_DPI)
+    figure.patch.set_alpha(0)
+    height = 1 - (_BOTTOM_PX + top_px) / HEIGHT_PX
+    axes = figure.add_axes((_LEFT_PX / WIDTH_PX, _BOTTOM_PX / HEIGHT_PX, AXES_WIDTH_PX / WIDTH_PX, height))
+    axes.patch.set_alpha(0)
+    return axes
+
+
+def legend(axes: Axes) -> None:
+    """The legend in a row under the axes, where it hides no data."""
+    figure = axes.figure
+    figure.legend(
+        loc="lower left",
+        bbox_to_anchor=(_LEFT_PX / WIDTH_PX, 0.0),
+        ncols=5,
+        columnspacing=1.2,
+        handletextpad=0.4,
+        handlelength=1.6,
+        borderaxespad=0,
+        borderpad=0.2,
+    )
+
+
+def to_svg(axes: Axes, name: str, title: str) -> str:
+    """The figure of `axes` as an SVG element; `name` keeps its ids apart from those of other figures on a page."""
+    out = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": name}):
+        axes.figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    svg = out.getvalue()
+    view = re.search(r'<svg [^>]*viewBox="([^"]*)"[^>]*>', svg)
+    assert view is not None
+    opening = '<svg xmlns="http://www.w3.org/2000/svg" class="plot" role="img" '
+    svg = f'{opening}viewBox="{view[1]}" aria-label="{html.escape(title)}">{svg[view.end() :]}'
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
+    svg = svg.replace("xlink:href", "href").replace("'DejaVu Sans'", "var(--sans, sans-serif)")
+    for colour, variable in _PAGE_VARIABLES.items():
+        svg = svg.replace(colour, f"var({variable}, {colour})")
+    return svg.strip()

@@ -1,0 +1,246 @@
+"""The checks that a run must pass, each with the evidence it rests on.
+
+A check is judged only when its own measurement is valid: a starved run does not blame links, and what was not
+measured is not claimed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from testbed.plan.model import Plan
+from testbed.report.evidence import Evidence
+from testbed.report.expected import planned_loss
+from testbed.report.words import CAUGHT_AS, HARMLESS
+
+LATE_TICKS_MAX_SHARE: Final = 0.01
+"""Assumption: a run with up to 1 % of late ticks was still played as planned; the delays are judged by themselves."""
+
+AUDIT_CHECKS: Final = ("link-delay", "path-delay", "unplanned-losses", "read-back", "ticks")
+TRAFFIC_CHECKS: Final = ("integrity", "flow-loss", "adversary-caught")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check. Not `judged` means that there was nothing to judge (it then passes) or no valid measurement (not)."""
+
+    name: str
+    passed: bool
+    detail: str
+    reasons: tuple[str, ...] = ()
+    judged: bool = True
+
+
+def run_checks(evidence: Evidence) -> tuple[Check, ...]:
+    """Every check, in the order of AUDIT_CHECKS and TRAFFIC_CHECKS."""
+    return *_audit_checks(evidence), *_traffic_checks(evidence)
+
+
+def _audit_checks(evidence: Evidence) -> Iterator[Check]:
+    audit = evidence.audit
+    if audit is None or not audit["valid"]:
+        yield from _unjudged(AUDIT_CHECKS, "the audit left no judgement" if audit is None else "the audit is not valid")
+        return
+    yield _link_delay(audit)
+    yield _path_delay(audit)
+    yield _unplanned_losses(audit)
+    yield _read_back(audit)
+    yield _ticks(audit)
+
+
+def _traffic_checks(evidence: Evidence) -> Iterator[Check]:
+    flows = evidence.flows
+    if not evidence.plan.flows:
+        for name in TRAFFIC_CHECKS:
+            yield Check(name, True, "the plan has no flows", judged=False)
+        return
+    if flows is None or not flows["valid"]:
+        why = "the flows left no result" if flows is None else "the flow measurement is not valid"
+        yield from _unjudged(TRAFFIC_CHECKS, why)
+        return
+    yield _integrity(flows)
+    yield _flow_loss(evidence, flows)
+    yield _adversary_caught(evidence, flows)
+
+
+def _unjudged(names: tuple[str, ...], why: str) -> Iterator[Check]:
+    for name in names:
+        yield Check(name, False, f"not judged: {why}", judged=False)
+
+
+def _verdict(name: str, reasons: list[str], detail: str) -> Check:
+    return Check(name, not reasons, detail, tuple(reasons))
+
+
+def _off_plan(what: str, error_us: dict[str, float], budgets_us: dict[str, float], budget_note: str = "") -> str:
+    """The line for a link or path that failed: by its median if that is over budget, else by its 90th percentile."""
+    for quantile, budget_us in budgets_us.items():
+        if error_us[quantile] > budget_us:
+            figures = (
+                f"error {quantile} {error_us[quantile] / 1e3:.3f} ms, budget {budget_us / 1e3:.3f} ms{budget_note}"
+            )
+            return f"audit: {what} is off its plan: {figures}"
+    return f"audit: {what} is off its plan by the audit's judgement: error p50 {error_us['p50'] / 1e3:.3f} ms"
+
+
+def _judged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [row for row in rows if row.get("judged", True)]
+
+
+def _link_delay(audit: dict[str, Any]) -> Check:
+    budget = audit["budget"]
+    budgets_us = {"p50": budget["link_p50_us"], "p90": budget["link_p90_us"]}
+    judged = _judged(audit["links"])
+    reasons = [
+        _off_plan(f"link {row['a']}→{row['b']}", row["error_us"], budgets_us) for row in judged if not row["passed"]
+    ]
+    detail = (
+        f"{len(judged) - len(reasons)} of {len(judged)} links and directions within p50 {budgets_us['p50']:.0f} µs "
+        f"and p90 {budgets_us['p90']:.0f} µs"
+    )
+    if judged:
+        worst = max(judged, key=lambda row: float(row["error_us"]["p50"]))
+        detail += f"; worst {worst['a']}→{worst['b']}, p50 {worst['error_us']['p50']:,.0f} µs"
+    if len(judged) < len(audit["links"]):
+        detail += f"; {len(audit['links']) - len(judged)} with too few probes to judge"
+    return _verdict("link-delay", reasons, detail)
+
+
+def _path_delay(audit: dict[str, Any]) -> Check:
+    budget = audit["budget"]
+    judged = _judged(audit["paths"])
+    reasons = []
+    for row in judged:
+        if not row["passed"]:
+            hops = row["netem_hops"]
+            per_hop = {"p50": budget["path_p50_us_per_hop"], "p90": budget["path_p90_us_per_hop"]}
+            budgets_us = {quantile: us * hops for quantile, us in per_hop.items()}
+            reasons.append(
+                _off_plan(f"path {row['from']}→{row['to']}", row["error_us"], budgets_us, f" for {hops} netem hops")
+            )
+    detail = (
+        f"{len(judged) - len(reasons)} of {len(judged)} paths within p50 {budget['path_p50_us_per_hop']:.0f} µs "
+        f"and p90 {budget['path_p90_us_per_hop']:.0f} µs per netem hop"
+    )
+    return _verdict("path-delay", reasons, detail)
+
+
+def _unplanned_losses(audit: dict[str, Any]) -> Check:
+    reasons = []
+    named = [(f"link {row['a']}→{row['b']}", row) for row in audit["links"]]
+    named += [(f"path {row['from']}→{row['to']}", row) for row in audit["paths"]]
+    for what, row in named:
+        if row["unplanned_losses"]:
+            total = row["samples"]
+            reasons.append(f"audit: {what} lost {row['unplanned_losses']} of {total:,} probes that the plan keeps")
+    lost = sum(row["unplanned_losses"] for _, row in named)
+    return _verdict("unplanned-losses", reasons, f"{lost} of {audit['samples']:,} probes lost that the plan keeps")
+
+
+def _read_back(audit: dict[str, Any]) -> Check:
+    readback = audit["readback"]
+    reasons = [
+        f"read-back: at {row['time_ns'] / 1e9:.3f} s the kernel held {row['field']} {row['held']} on "
+        f"{row['a']}→{row['b']}, the plan says {row['planned']}"
+        for row in readback["mismatches"]
+    ]
+    detail = f"{readback['checked']:,} settings read back from the kernel, {len(reasons)} not as planned"
+    return _verdict("read-back", reasons, detail)
+
+
+def _ticks(audit: dict[str, Any]) -> Check:
+    late, ticks, worst_ms = audit["late_ticks"], audit["ticks"], audit["tick_late_ms"]["max"]
+    reasons = []
+    if not ticks:
+        reasons.append("player: no tick was played")
+    elif late > LATE_TICKS_MAX_SHARE * ticks:
+        reasons.append(
+            f"player: {late:,} of {ticks:,} ticks were late ({late / ticks:.1%}, at most {LATE_TICKS_MAX_SHARE:.1%} "
+            f"allowed), the worst by {worst_ms:.1f} ms"
+        )
+    return _verdict(
+        "ticks", reasons, f"{late:,} of {ticks:,} ticks late" + (f", worst {worst_ms:.1f} ms" if ticks else "")
+    )
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+
+
+def alarming(counts: dict[str, int]) -> dict[str, int]:
+    """Those verdict counts that raise an alarm."""
+    return {name: count for name, count in counts.items() if count and name not in HARMLESS}
+
+
+def _integrity(flows: dict[str, Any]) -> Check:
+    reasons = []
+    named: set[str] = set()
+    for flow in flows["flows"]:
+        if flow["integrity"]["verdict"] == "attacked":
+            bad = alarming(flow["integrity"]["counts"])
+            named |= bad.keys()
+            told = _counts(bad) or "no verdict counts"
+            reasons.append(f"traffic: flow {flow['name']} ({flow['src']}→{flow['dst']}) was attacked: {told}")
+    for host, counts in flows["unattributed"].items():
+        bad = alarming(counts)
+        named |= bad.keys()
+        if bad:
+            reasons.append(f"traffic: {host} received packets that belong to no flow: {_counts(bad)}")
+    for (host, verdict), count in Counter((alarm["host"], alarm["verdict"]) for alarm in flows["alarms"]).items():
+        if verdict not in named:
+            reasons.append(f"traffic: {host} raised {count} × {verdict}")
+    intact = sum(flow["integrity"]["verdict"] == "intact" for flow in flows["flows"])
+    detail = f"{intact} of {len(flows['flows'])} flows intact, {len(flows['alarms'])} alarms"
+    return _verdict("integrity", reasons, detail)
+
+
+def _flow_loss(evidence: Evidence, flows: dict[str, Any]) -> Check:
+    packets = evidence.packets
+    lost_rows = packets[packets["delay_ns"] == -1]
+    reasons = []
+    unplanned = 0
+    for number, flow in enumerate(flows["flows"]):
+        tx_ns = np.sort(lost_rows["tx_ns"][lost_rows["flow"] == number])
+        tx_ns = tx_ns[~planned_loss(evidence.plan, flow["src"], flow["dst"], tx_ns)]
+        if len(tx_ns):
+            unplanned += len(tx_ns)
+            reasons.append(
+                f"traffic: flow {flow['name']} ({flow['src']}→{flow['dst']}) lost {len(tx_ns):,} of {flow['sent']:,} "
+                f"packets outside planned handover windows, the first sent at {tx_ns[0] / 1e9:.3f} s"
+            )
+    told = f"{unplanned:,} of {len(lost_rows):,} lost packets were sent outside planned handover windows"
+    if lossy := _lossy_links(evidence.plan):
+        return Check("flow-loss", True, f"not judged: {lossy} links lose packets by plan; {told}", judged=False)
+    return _verdict("flow-loss", reasons, told)
+
+
+def _lossy_links(plan: Plan) -> int:
+    return len(np.unique(plan.steps["link"][plan.steps["loss"] > 0]))
+
+
+def _adversary_caught(evidence: Evidence, flows: dict[str, Any]) -> Check:
+    configured = (evidence.plan.traffic.get("adversary") or {}).get("action") or "none"
+    if configured == "none":
+        return Check("adversary-caught", True, "no adversary in this run", judged=False)
+    judged: Counter[str] = Counter()
+    for counts in [flow["integrity"]["counts"] for flow in flows["flows"]] + list(flows["unattributed"].values()):
+        judged.update(alarming(counts))
+    seen = judged | Counter(alarm["verdict"] for alarm in flows["alarms"])  # the larger of the two, name by name
+    acts = Counter(act["action"] for act in evidence.acts or ())
+    reasons, told = [], []
+    for action in dict.fromkeys([configured, *acts]):
+        expected = CAUGHT_AS.get(action, tuple(seen))
+        caught = {name: seen[name] for name in expected if seen[name]}
+        times = f" {acts[action]:,} times" if acts[action] else ""
+        if caught:
+            told.append(f"{action}{times}, caught as {_counts(caught)}")
+        else:
+            wanted = " or ".join(CAUGHT_AS.get(action, ("an alarm",)))
+            told.append(f"{action}{times}, not caught")
+            reasons.append(f"adversary: {action} was tried{times} and {wanted} was never raised")
+    return _verdict("adversary-caught", reasons, "; ".join(told))

@@ -1,0 +1,111 @@
+"""What a run left in its directory, read once; every other module of the report works on this."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from testbed.ground.errors import RunError
+from testbed.ground.records import SAMPLE_DTYPE, TICK_DTYPE
+from testbed.plan.model import Plan, load
+
+PACKET_COLUMNS = ("flow", "tx_ns", "delay_ns")
+"""The columns of flows.npy that the report reads; traffic.records has them all."""
+
+_NO_PACKETS = np.zeros(0, [(name, "<i8") for name in PACKET_COLUMNS])
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """A run directory in memory. `audit` and `flows` are None, and arrays empty, where the run left nothing.
+
+    `samples`: SAMPLE_DTYPE, shape (n,). `ticks`: TICK_DTYPE, shape (n,). `packets`: shape (n,), with at least
+    PACKET_COLUMNS. `acts`: what a simulated attacker did, in order; None where none was at work.
+    `gaps`: one line for each file that should be there and is not readable.
+    """
+
+    folder: Path
+    plan: Plan
+    manifest: dict[str, Any]
+    run: dict[str, Any]
+    audit: dict[str, Any] | None
+    flows: dict[str, Any] | None
+    samples: NDArray[np.void]
+    ticks: NDArray[np.void]
+    packets: NDArray[np.void]
+    acts: tuple[dict[str, Any], ...] | None
+    gaps: tuple[str, ...]
+
+
+def read_evidence(folder: Path) -> Evidence:
+    """Read the run directory `folder`.
+
+    Raises PlanError if it holds no plan, RunError if it does not say how the run ended. Anything else that is
+    missing or damaged becomes a line in `gaps`: what there is can still be shown.
+    """
+    plan = load(folder / "plan")
+    gaps: list[str] = []
+    run = _read_json(folder / "run.json", gaps)
+    if run is None:
+        raise RunError(f"{folder}: {gaps[0]}: the run is still going or was killed; wait for its end, or run it again")
+    has_flows = bool(plan.flows)
+    acts_file = folder / "adversary.jsonl"
+    return Evidence(
+        folder=folder,
+        plan=plan,
+        run=run,
+        manifest=_read_json(folder / "manifest.json", gaps) or plan.manifest,
+        audit=_read_json(folder / "audit.json", gaps),
+        flows=_read_json(folder / "flows.json", gaps) if has_flows else None,
+        samples=_read_array(folder / "samples.npy", np.zeros(0, SAMPLE_DTYPE), gaps),
+        ticks=_read_array(folder / "ticks.npy", np.zeros(0, TICK_DTYPE), gaps),
+        packets=_read_array(folder / "flows.npy", _NO_PACKETS, gaps) if has_flows else _NO_PACKETS,
+        acts=_read_acts(acts_file, gaps) if acts_file.exists() else None,
+        gaps=tuple(gaps),
+    )
+
+
+def _read_json(file: Path, gaps: list[str]) -> dict[str, Any] | None:
+    try:
+        document = json.loads(file.read_text())
+    except FileNotFoundError:
+        gaps.append(f"{file.name} is missing")
+        return None
+    except (OSError, ValueError) as error:
+        gaps.append(f"{file.name} is damaged ({error})")
+        return None
+    if not isinstance(document, dict):
+        gaps.append(f"{file.name} is damaged (not a JSON object)")
+        return None
+    return document
+
+
+def _read_array(file: Path, empty: NDArray[np.void], gaps: list[str]) -> NDArray[np.void]:
+    try:
+        array: NDArray[np.void] = np.load(file)
+    except FileNotFoundError:
+        gaps.append(f"{file.name} is missing")
+        return empty
+    except (OSError, ValueError, EOFError) as error:
+        gaps.append(f"{file.name} is damaged ({error})")
+        return empty
+    if not set(empty.dtype.names or ()) <= set(array.dtype.names or ()):
+        gaps.append(f"{file.name} has the wrong columns")
+        return empty
+    return array
+
+
+def _read_acts(file: Path, gaps: list[str]) -> tuple[dict[str, Any], ...]:
+    acts: list[dict[str, Any]] = []
+    for number, line in enumerate(file.read_text().splitlines(), start=1):
+        try:
+            acts.append(json.loads(line))
+        except ValueError as error:
+            gaps.append(f"{file.name} is damaged (line {number}: {error})")
+            break
+    return tuple(acts)

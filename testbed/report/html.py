@@ -1,0 +1,87 @@
+"""The report as one page that needs nothing else: no network, no script, no second file."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any, Final
+
+import jinja2
+from markupsafe import Markup
+
+from testbed.report import plots
+from testbed.report.evidence import Evidence
+from testbed.report.words import HARMLESS, MEANINGS
+
+ROWS_SHOWN: Final = 12
+"""Longer tables show this many rows and fold the rest away."""
+
+PLACES: Final = {
+    "native": {"name": "Native", "kernel": "the machine's own kernel,"},
+    "uml": {"name": "Guest", "kernel": "user-mode Linux"},
+}
+
+
+def render(report: dict[str, Any], evidence: Evidence) -> str:
+    """The HTML of `report`, with figures drawn from `evidence`."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"number": number, "svg": Markup}
+    fidelity = [plot for plot in (plots.error_plot(evidence), plots.tick_plot(evidence)) if plot is not None]
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        sentence=verdict_sentence(report),
+        place=PLACES[report["where"]],
+        links=worst_first(report),
+        verdicts=verdict_rows(report),
+        manifest=json.dumps(report["manifest"], indent=2, ensure_ascii=False),
+        delay_plots=plots.delay_plots(evidence),
+        fidelity_plots=fidelity,
+        flow_plots=plots.flow_plots(evidence),
+        rows_shown=ROWS_SHOWN,
+    )
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """A figure for people: thousands separated, `digits` decimals; a dash where nothing was measured."""
+    return "–" if value is None else f"{value:,.{digits}f}"
+
+
+def verdict_sentence(report: dict[str, Any]) -> str:
+    """The verdict in one sentence."""
+    checks = report["checks"]
+    if report["verdict"] == "invalid":
+        return "This run cannot be judged: what follows says nothing against the links."
+    judged = sum(check["judged"] for check in checks)
+    if report["verdict"] == "fail":
+        failed = sum(not check["passed"] for check in checks)
+        return f"{failed} of {judged} checks failed."
+    idle = len(checks) - judged
+    return f"All {judged} checks passed" + (f"; {idle} more had nothing to judge." if idle else ".")
+
+
+def worst_first(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """The audited links and directions, the largest median error first, those without a judgement last."""
+    links: list[dict[str, Any]] = report["audit"]["links"] if report["audit"] else []
+    return sorted(links, key=lambda row: (not row.get("judged", True), -(row["error_us"] or {}).get("p50", 0.0)))
+
+
+def verdict_rows(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each verdict name that came up, with how often and what it means; alarms first, then by count."""
+    counts: Counter[str] = Counter()
+    for flow in report["flows"]:
+        counts.update(flow["integrity"]["counts"])
+    for unattributed in report["unattributed"].values():
+        counts.update(unattributed)
+    rows = [
+        {"name": name, "count": count, "alarm": name not in HARMLESS, "meaning": MEANINGS.get(name, "No description.")}
+        for name, count in counts.items()
+        if count
+    ]
+    return sorted(rows, key=lambda row: (not row["alarm"], -row["count"]))

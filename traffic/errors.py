@@ -1,0 +1,56 @@
+"""Every error the traffic package raises on purpose.
+
+    TrafficError
+    ├── FlowError             exit 2   a flow is declared wrongly: names the flow and the field
+    ├── ConfigurationError    exit 2   a security association that protects too little, or a contradiction
+    ├── SequenceExhausted     exit 4   a security association has used its last sequence number: rekey
+    ├── SocketError           exit 3   the kernel refused a socket or one of its options
+    ├── SessionError          exit 4   a session cannot be run or not be finished
+    └── AdversaryError        exit 2   the attacker refuses: unknown action, or a way out of the emulated network
+
+A message is one line: what, where, the value, what to do next.
+"""
+
+from __future__ import annotations
+
+
+class TrafficError(Exception):
+    """Root of the tree; `exit_code` is what a command line may return."""
+
+    exit_code = 1
+
+
+class FlowError(TrafficError):
+    """A flow is declared wrongly."""
+
+    exit_code = 2
+
+
+class ConfigurationError(TrafficError):
+    """A configuration protects too little, or contradicts itself."""
+
+    exit_code = 2
+
+
+class SequenceExhausted(TrafficError):  # noqa: N818 - the field's name for the condition (RFC 4303, 3.3.3)
+    """A security association has used its last sequence number."""
+
+    exit_code = 4
+
+
+class SocketError(TrafficError):
+    """The kernel refused a socket or one of its options."""
+
+    exit_code = 3
+
+
+class SessionError(TrafficError):
+    """A session cannot be run or not be finished."""
+
+    exit_code = 4
+
+
+class AdversaryError(TrafficError):
+    """The attacker refuses to act."""
+
+    exit_code = 2

@@ -1,0 +1,211 @@
+"""Packets as bytes: headers built with struct, captured frames taken apart, and the layout of what ESP carries.
+
+Headers: IPv4 (RFC 791), IPv6 (RFC 8200), UDP (RFC 768), RTP (RFC 3550). One inner packet holds, after its UDP header,
+
+    voice only: RTP header, 12 bytes
+    canary      16 random bytes of the flow: no one may see them outside ESP
+    flow        32 bits, index of the flow
+    sequence    64 bits, number of the packet in its flow, from 0
+    zeros       up to the flow's payload size
+"""
+
+from __future__ import annotations
+
+import enum
+import socket
+import struct
+from typing import Final, NamedTuple
+
+ETHERNET_BYTES: Final = 14
+UDP_BYTES: Final = 8
+RTP_BYTES: Final = 12
+CANARY_BYTES: Final = 16
+TAG: Final = struct.Struct(">IQ")
+"""Flow index and sequence number, behind the canary."""
+NAT_T_PORT: Final = 4500
+"""UDP port of encapsulated ESP (RFC 3948)."""
+INNER_PORT: Final = 5004
+"""UDP port of all inner packets: the default of RTP (RFC 3551, 8)."""
+RTP_CLOCK_HZ: Final = 8000
+"""Clock of the RTP timestamp of telephone speech, payload type 0, PCMU (RFC 3551, table 4)."""
+
+IP_IN_IP: Final = 4
+UDP: Final = 17
+IPV6_IN_IP: Final = 41
+ESP: Final = 50
+NO_NEXT_HEADER: Final = 59
+
+_ETHERTYPE_IPV4: Final = 0x0800
+_ETHERTYPE_ARP: Final = 0x0806
+_ETHERTYPE_IPV6: Final = 0x86DD
+_ICMP: Final = 1
+_ICMPV6: Final = 58
+_FRAGMENT_HEADER: Final = 44
+_EXTENSION_HEADERS: Final = frozenset({0, 43, 60})  # hop-by-hop, routing, destination options (RFC 8200, 4)
+_DONT_FRAGMENT: Final = 0x4000
+_HOP_LIMIT: Final = 64
+
+_IPV4: Final = struct.Struct(">BBHHHBBH4s4s")
+_IPV6: Final = struct.Struct(">IHBB16s16s")
+_UDP: Final = struct.Struct(">HHHH")
+_RTP: Final = struct.Struct(">BBHII")
+
+
+class Kind(enum.Enum):
+    """What a captured frame is, as far as its headers say."""
+
+    UDP = "UDP datagram"
+    ESP = "ESP directly over IP"
+    ICMP = "ICMP or ICMPv6"
+    ARP = "ARP"
+    FRAGMENT = "fragment of an IP packet"
+    CUT = "shorter than its headers say, or not an IP packet although it claims to be"
+    OTHER = "any other protocol"
+
+
+class Packet(NamedTuple):
+    """A frame taken apart. Ports are 0 unless it is UDP; addresses are empty unless it is IP."""
+
+    kind: Kind
+    source: bytes = b""
+    destination: bytes = b""
+    traffic_class: int = 0
+    source_port: int = 0
+    destination_port: int = 0
+    payload: bytes = b""  # behind the UDP header, or behind the last IP header
+
+
+def checksum(data: bytes) -> int:
+    """The Internet checksum (RFC 1071) of data of even length.
+
+    2¹⁶ is 1 modulo 65,535, so the remainder of the whole number is the ones' complement sum of its 16-bit words.
+    """
+    number = int.from_bytes(data, "big")
+    remainder = number % 0xFFFF
+    return 0xFFFF - remainder if remainder or not number else 0
+
+
+def ip_header(source: str, destination: str, protocol: int, payload_bytes: int, dscp: int = 0) -> bytes:
+    """An IPv4 or IPv6 header, as the addresses say; IPv4 with don't-fragment and identification 0 (RFC 6864, 4.1)."""
+    if ":" in source:
+        addresses = (socket.inet_pton(socket.AF_INET6, address) for address in (source, destination))
+        return _IPV6.pack(6 << 28 | dscp << 22, payload_bytes, protocol, _HOP_LIMIT, *addresses)
+    addresses = (socket.inet_aton(address) for address in (source, destination))
+    fields = [0x45, dscp << 2, 20 + payload_bytes, 0, _DONT_FRAGMENT, _HOP_LIMIT, protocol, 0, *addresses]
+    fields[7] = checksum(_IPV4.pack(*fields))
+    return _IPV4.pack(*fields)
+
+
+def udp_packet(
+    source: str, destination: str, source_port: int, destination_port: int, payload: bytes, dscp: int = 0
+) -> bytes:
+    """An IP packet with a UDP datagram, both checksums filled in."""
+    length = UDP_BYTES + len(payload)
+    header = ip_header(source, destination, UDP, length, dscp)
+    datagram = _UDP.pack(source_port, destination_port, length, 0) + payload
+    total = checksum(_pseudo_header(header, length) + datagram + bytes(len(datagram) % 2))
+    return header + datagram[:6] + (total or 0xFFFF).to_bytes(2, "big") + payload
+
+
+def _pseudo_header(ip: bytes, length: int) -> bytes:
+    """What the UDP checksum covers of the IP header (RFC 768; RFC 8200, 8.1)."""
+    addresses = ip[8:40] if ip[0] >> 4 == 6 else ip[12:20]
+    return addresses + struct.pack(">II", length, UDP)
+
+
+class InnerPackets:
+    """The packets of one flow, before encryption. `rtp_interval`: RTP clock ticks per packet, None without RTP."""
+
+    def __init__(
+        self,
+        source: str,
+        destination: str,
+        *,
+        dscp: int,
+        flow: int,
+        canary: bytes,
+        payload_bytes: int,
+        rtp_interval: int | None = None,
+        ssrc: int = 0,
+    ) -> None:
+        self.next_header = IPV6_IN_IP if ":" in source else IP_IN_IP
+        rtp = b"" if rtp_interval is None else _RTP.pack(0x80, 0, 0, 0, ssrc)  # version 2, payload type 0
+        payload = rtp + canary + TAG.pack(flow, 0)
+        payload += bytes(payload_bytes - len(payload))
+        packet = udp_packet(source, destination, INNER_PORT, INNER_PORT, payload, dscp)
+        self._packet = bytearray(packet)
+        self._rtp_interval = rtp_interval
+        self._rtp = len(packet) - payload_bytes
+        self._checksum = self._rtp - 2
+        self._sequence = self._rtp + len(rtp) + CANARY_BYTES + 4
+        self._sum = 0xFFFF - int.from_bytes(packet[self._checksum : self._rtp], "big")  # of packet number 0
+
+    def build(self, sequence: int) -> bytearray:
+        """The packet of that number. The buffer is reused by the next call."""
+        packet, total = self._packet, self._sum + sequence
+        struct.pack_into(">Q", packet, self._sequence, sequence)
+        if self._rtp_interval is not None:
+            timestamp = sequence * self._rtp_interval & 0xFFFFFFFF
+            struct.pack_into(">HI", packet, self._rtp + 2, sequence & 0xFFFF, timestamp)
+            total += (sequence & 0xFFFF) + timestamp
+        # All that changes lies on 16-bit borders, so it adds to the checksum as it is; 0 is sent as 65,535.
+        struct.pack_into(">H", packet, self._checksum, 0xFFFF - total % 0xFFFF)
+        return packet
+
+
+def parse_frame(frame: bytes) -> Packet:
+    """Take an Ethernet frame apart, down to the UDP payload. Never raises, whatever the bytes."""
+    if len(frame) < ETHERNET_BYTES:
+        return Packet(Kind.CUT)
+    ethertype = frame[12] << 8 | frame[13]
+    if ethertype in (_ETHERTYPE_IPV4, _ETHERTYPE_IPV6):
+        return parse_ip(frame[ETHERNET_BYTES:], 4 if ethertype == _ETHERTYPE_IPV4 else 6)
+    return Packet(Kind.ARP if ethertype == _ETHERTYPE_ARP else Kind.OTHER)
+
+
+def parse_ip(data: bytes, version: int) -> Packet:
+    """Take an IP packet of that version apart. Never raises, whatever the bytes. Checksums are not verified."""
+    if version == 6:
+        return _parse_ipv6(data)
+    if len(data) < 20:
+        return Packet(Kind.CUT)
+    first, traffic_class, total, _, fragment, _, protocol, _, source, destination = _IPV4.unpack_from(data)
+    header = (first & 15) << 2
+    if first >> 4 != 4 or header < 20 or not header <= total <= len(data):
+        return Packet(Kind.CUT, source, destination, traffic_class)
+    if fragment & 0x3FFF:  # more fragments, or an offset
+        return Packet(Kind.FRAGMENT, source, destination, traffic_class)
+    return _upper_layer(data, header, total, protocol, source, destination, traffic_class)
+
+
+def _parse_ipv6(data: bytes) -> Packet:
+    if len(data) < 40:
+        return Packet(Kind.CUT)
+    first, length, protocol, _, source, destination = _IPV6.unpack_from(data)
+    traffic_class, start, end = first >> 20 & 0xFF, 40, 40 + length
+    if first >> 28 != 6 or end > len(data):
+        return Packet(Kind.CUT, source, destination, traffic_class)
+    while protocol in _EXTENSION_HEADERS:
+        if start + 8 > end:
+            return Packet(Kind.CUT, source, destination, traffic_class)
+        protocol, start = data[start], start + 8 + 8 * data[start + 1]
+    if protocol == _FRAGMENT_HEADER:
+        return Packet(Kind.FRAGMENT, source, destination, traffic_class)
+    return _upper_layer(data, start, end, protocol, source, destination, traffic_class)
+
+
+def _upper_layer(
+    data: bytes, start: int, end: int, protocol: int, source: bytes, destination: bytes, traffic_class: int
+) -> Packet:
+    if protocol == UDP:
+        if start + UDP_BYTES > end:
+            return Packet(Kind.CUT, source, destination, traffic_class)
+        source_port, destination_port, length, _ = _UDP.unpack_from(data, start)
+        if length < UDP_BYTES or start + length > end:
+            return Packet(Kind.CUT, source, destination, traffic_class, source_port, destination_port)
+        payload = data[start + UDP_BYTES : start + length]
+        return Packet(Kind.UDP, source, destination, traffic_class, source_port, destination_port, payload)
+    if start > end:
+        return Packet(Kind.CUT, source, destination, traffic_class)
+    kind = Kind.ICMP if protocol in (_ICMP, _ICMPV6) else Kind.ESP if protocol == ESP else Kind.OTHER
+    return Packet(kind, source, destination, traffic_class, payload=data[start:end])

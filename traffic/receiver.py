@@ -1,0 +1,94 @@
+"""The receiving half of a session: taps are emptied in batches, each frame is judged, arrivals and alarms are kept.
+
+Lateness does no harm here: the kernel stamped each frame when it arrived.
+"""
+
+from __future__ import annotations
+
+import socket
+from array import array
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, Final
+
+from traffic.results import UNSTAMPED
+from traffic.timestamps import NO_STAMP, receive, tap_statistics
+from traffic.verdicts import InboundEndpoint, Judgement, Verdict
+
+ALARMS_KEPT: Final = 100
+
+_IPV4_BYTES: Final = 4
+_BATCH: Final = 64  # frames per tap and turn, so that a backlog cannot hold up the sender
+
+
+class Receiver:
+    """All hosts' arrivals. `start_realtime_ns`: CLOCK_REALTIME of schedule time 0.
+
+    `peers`: outer address per (receiving host, sending host); learned, as NAT traversal does (RFC 3948), from the
+    first authenticated packet, and never changed by a replay.
+    """
+
+    def __init__(
+        self,
+        endpoints: Mapping[str, InboundEndpoint],
+        taps: Mapping[str, socket.socket],
+        senders: Mapping[int, str],
+        peers: dict[tuple[str, str], tuple[str, int]],
+        start_realtime_ns: int,
+    ) -> None:
+        self.arrivals = array("q")  # flow, number, schedule time, verdict; and so on
+        self.by_association: dict[int, Counter[Verdict]] = {spi: Counter() for spi in senders}
+        self.unattributed: dict[str, Counter[Verdict]] = {host: Counter() for host in endpoints}
+        self.alarms: list[dict[str, Any]] = []
+        self.alarm_count = 0
+        self.unstamped = 0
+        self._endpoints = endpoints
+        self._taps = taps
+        self._senders = senders  # by SPI
+        self._peers = peers
+        self._start_realtime_ns = start_realtime_ns
+
+    def flush(self) -> None:
+        """Forget what arrived before the session."""
+        for tap in self._taps.values():
+            while receive(tap, most=_BATCH):
+                pass
+            tap_statistics(tap)
+
+    def drops(self) -> dict[str, int]:
+        """Frames that each tap lost since `flush`."""
+        return {host: tap_statistics(tap)[1] for host, tap in self._taps.items()}
+
+    def drain(self) -> bool:
+        """Judge one batch of each tap; says whether there may be more."""
+        more = False
+        for host, tap in self._taps.items():
+            frames = receive(tap, most=_BATCH)
+            more |= len(frames) == _BATCH
+            judge = self._endpoints[host].judge
+            for frame, _, realtime_ns in frames:
+                judgement = judge(frame)
+                if judgement is not None:
+                    self._record(host, judgement, realtime_ns)
+        return more
+
+    def _record(self, host: str, judgement: Judgement, realtime_ns: int) -> None:
+        verdict, spi = judgement.verdict, judgement.spi
+        time_ns = UNSTAMPED if realtime_ns == NO_STAMP else realtime_ns - self._start_realtime_ns
+        if verdict.is_alarm:
+            self.alarm_count += 1
+            if len(self.alarms) < ALARMS_KEPT:
+                detail = judgement.detail if spi is None else f"SPI {spi:#010x}: {judgement.detail}"
+                self.alarms.append({"host": host, "verdict": verdict.name, "time_ns": time_ns, "detail": detail})
+        if spi is None:
+            self.unattributed[host][verdict] += 1
+            return
+        self.by_association[spi][verdict] += 1
+        if judgement.sequence is not None and judgement.flow is not None:
+            self.unstamped += time_ns == UNSTAMPED
+            self.arrivals.extend((judgement.flow, judgement.sequence, time_ns, verdict))
+        peer = (host, self._senders[spi])
+        if verdict is Verdict.GENUINE and peer not in self._peers and judgement.source is not None:
+            address, port = judgement.source
+            if len(address) == _IPV4_BYTES:
+                self._peers[peer] = (socket.inet_ntoa(address), port)

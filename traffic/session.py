@@ -1,0 +1,213 @@
+"""A session: flows between protected hosts, sent, judged and measured over the sockets that the caller opened.
+
+One loop does it all, in one thread: packets leave at absolute times, and between them the taps and the stamps are
+emptied in batches. On a slow core this keeps better time than threads that wait for each other's interpreter lock.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+import numpy as np
+
+from traffic.errors import ConfigurationError, SessionError
+from traffic.esp import ICV_BYTES, check_configuration
+from traffic.flows import Flow
+from traffic.judgement import summarise
+from traffic.keys import Association, make_associations, save_keys
+from traffic.packets import CANARY_BYTES, NAT_T_PORT, InnerPackets
+from traffic.receiver import Receiver
+from traffic.sender import Announcement, FlowState, SecureSocket, Sender, Transmit
+from traffic.timestamps import deafen
+from traffic.verdicts import Content, InboundEndpoint
+
+Progress = Callable[[Mapping[str, int]], None]
+"""Called about once a second with {"time_ns", "sent", "arrived", "alarms"}; time_ns is schedule time."""
+
+WAITING_TIME_NS: Final = 1_500_000_000
+"""A packet that has not arrived this long after the last one left is lost (RFC 7680, 2.6)."""
+
+_NS_PER_S: Final = 1_000_000_000
+_DRAIN_INTERVAL_NS: Final = 20_000_000  # how long arrivals wait at most while there is nothing to send
+
+
+@dataclass(frozen=True)
+class HostSockets:
+    """A protected host. `address`: outer IPv4; `inner`: inside ESP, IPv4 or IPv6; `inside`: behind a NAT.
+
+    `udp`: `open_udp(address, 4500, tx_stamps=True, no_checksum=True)`, fresh; `tap`: `open_tap(interface)`.
+    """
+
+    name: str
+    address: str
+    inner: str
+    inside: bool
+    udp: socket.socket
+    tap: socket.socket
+
+
+@dataclass(frozen=True)
+class SessionOptions:
+    """How a session protects and sends. `clear_udp_ports`: of probes, which may arrive unencrypted.
+
+    Raises ConfigurationError.
+    """
+
+    esn: bool = True
+    window: int = 1024
+    generator: Literal["struct", "scapy"] = "struct"
+    suite: str = "AES-256-GCM-16"
+    clear_udp_ports: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_configuration(self.suite, ICV_BYTES, self.window)
+        generators = get_args(SessionOptions.__annotations__["generator"])
+        if generators and self.generator not in generators:
+            raise ConfigurationError(f"generator '{self.generator}' is unknown: use {' or '.join(generators)}")
+
+
+def run_session(
+    flows: Sequence[Flow],
+    options: SessionOptions,
+    hosts: Mapping[str, HostSockets],
+    start_realtime_ns: int,
+    stop_ns: int,
+    folder: Path,
+    progress: Progress | None = None,
+) -> None:
+    """Run the flows until schedule time `stop_ns`, wait for stragglers, write the results into `folder`.
+
+    `start_realtime_ns`: CLOCK_REALTIME of schedule time 0; call some seconds before it, so that hosts behind a NAT
+    can announce themselves. Written: keys.json and esp_sa at once, flows.json and flows.npy at the end. Returns
+    WAITING_TIME_NS after `stop_ns`. Raises SessionError, ConfigurationError.
+    """
+    _check_hosts(flows, hosts)
+    plan = _Plan(flows, options, hosts)
+    save_keys(plan.associations.values(), folder)
+    for host in hosts.values():
+        deafen(host.udp)
+    clock = _Clock(start_realtime_ns)
+    receiver = plan.receiver(start_realtime_ns)
+    sender = plan.sender(clock.now_ns(), stop_ns)
+    receiver.flush()
+    _loop(sender, receiver, clock, stop_ns + WAITING_TIME_NS, progress)
+    document, rows = summarise(sender, receiver, plan.associations, clock.step_ns(), WAITING_TIME_NS)
+    np.save(folder / "flows.npy", rows)
+    (folder / "flows.json").write_text(json.dumps(document, indent=1) + "\n")
+
+
+class _Clock:
+    """Schedule time on CLOCK_REALTIME, the clock of the kernel's stamps; it notices if that clock is set."""
+
+    def __init__(self, start_realtime_ns: int) -> None:
+        self.start_realtime_ns = start_realtime_ns
+        self._offset_ns = time.time_ns() - time.monotonic_ns()
+
+    def now_ns(self) -> int:
+        return time.time_ns() - self.start_realtime_ns
+
+    def step_ns(self) -> int:
+        """How far CLOCK_REALTIME has moved against CLOCK_MONOTONIC since the beginning."""
+        return abs(time.time_ns() - time.monotonic_ns() - self._offset_ns)
+
+
+def _loop(sender: Sender, receiver: Receiver, clock: _Clock, end_ns: int, progress: Progress | None) -> None:
+    """Send what is due; else empty taps and stamps if there is time or it is high time; else sleep."""
+    now_ns = clock.now_ns()
+    drained_ns = reported_ns = now_ns
+    while now_ns < end_ns:
+        due_ns = sender.next_ns
+        if due_ns is not None and due_ns <= now_ns:
+            sender.send_next()
+        if now_ns - drained_ns >= _DRAIN_INTERVAL_NS:
+            sender.collect_stamps(clock.start_realtime_ns)
+            if not receiver.drain():
+                drained_ns = now_ns
+        elif due_ns is None or due_ns > now_ns:
+            wake_ns = min(drained_ns + _DRAIN_INTERVAL_NS, end_ns if due_ns is None else due_ns)
+            time.sleep(max(wake_ns - now_ns, 0) / _NS_PER_S)
+        if progress is not None and now_ns - reported_ns >= _NS_PER_S:
+            reported_ns = now_ns
+            progress(
+                {
+                    "time_ns": now_ns,
+                    "sent": sum(len(state.tx_ns) for state in sender.flows),
+                    "arrived": len(receiver.arrivals) // 4,
+                    "alarms": receiver.alarm_count,
+                }
+            )
+        now_ns = clock.now_ns()
+    sender.collect_stamps(clock.start_realtime_ns)
+    while receiver.drain():
+        pass
+
+
+def _check_hosts(flows: Sequence[Flow], hosts: Mapping[str, HostSockets]) -> None:
+    for flow in flows:
+        for name in (flow.src, flow.dst):
+            if name not in hosts:
+                raise SessionError(f"flow '{flow.name}': no sockets were handed over for host '{name}'")
+        if (":" in hosts[flow.src].inner) != (":" in hosts[flow.dst].inner):
+            raise SessionError(f"flow '{flow.name}': the inner addresses of its hosts are IPv4 and IPv6: use one")
+
+
+class _Plan:
+    """Who holds which keys, canaries and addresses in this session."""
+
+    def __init__(self, flows: Sequence[Flow], options: SessionOptions, hosts: Mapping[str, HostSockets]) -> None:
+        self._flows = flows
+        self._options = options
+        self._hosts = hosts
+        self._announcing = sorted(
+            {
+                (inner, outer)
+                for flow in flows
+                for inner, outer in ((flow.src, flow.dst), (flow.dst, flow.src))
+                if hosts[inner].inside and not hosts[outer].inside
+            }
+        )
+        classes = [(flow.src, flow.dst, flow.dscp) for flow in flows]
+        # Any association serves to announce a host; where flows only come towards it, one of its own is needed.
+        classes += [(*pair, 0) for pair in self._announcing if not any(known[:2] == pair for known in classes)]
+        self.associations = make_associations(classes, esn=options.esn, window=options.window, suite=options.suite)
+        self._canaries = [secrets.token_bytes(CANARY_BYTES) for _ in flows]
+        self._peers = {
+            (flow.src, flow.dst): (hosts[flow.dst].address, NAT_T_PORT)
+            for flow in flows
+            if hosts[flow.src].inside or not hosts[flow.dst].inside
+        }
+        self._peers |= {pair: (hosts[pair[1]].address, NAT_T_PORT) for pair in self._announcing}
+
+    def receiver(self, start_realtime_ns: int) -> Receiver:
+        """All hosts' receiving halves."""
+        endpoints = {
+            name: InboundEndpoint(
+                {sa.spi: sa.inbound() for sa in self.associations.values() if sa.dst == name},
+                [self._content(index) for index, flow in enumerate(self._flows) if flow.dst == name],
+                {_packed(host.inner) for host in self._hosts.values()},
+                self._options.clear_udp_ports,
+            )
+            for name in self._hosts
+        }
+        taps = {name: host.tap for name, host in self._hosts.items()}
+        senders = {sa.spi: sa.src for sa in self.associations.values()}
+        return Receiver(endpoints, taps, senders, self._peers, start_realtime_ns)
+
+    def sender(self, begin_ns: int, stop_ns: int) -> Sender:
+        """All hosts' sending halves."""
+        sockets = {name: host.udp for name, host in self._hosts.items()}
+        scapy = self._options.generator == "scapy"
+        encrypt = _scapy_encryption if scapy else _struct_encryption
+        secure = {key: encrypt(sockets[sa.src], sa) for key, sa in self.associations.items()}
+        states = [
+            FlowState(flow, min(flow.stop_ns, stop_ns), secure[flow.src, flow.dst, flow.dscp].packets_of(self._inner(index)))
+            for index, flow in enumerate(self._flows)
+        ]
+        ...
