@@ -82,12 +82,16 @@ class OutboundSa:
         self.esn = esn
         self.sequence = sequence
 
-    def encrypt(self, inner: bytes | bytearray, next_header: int = IP_IN_IP) -> bytes:
-        """The ESP packet of an inner IPv4 (4) or IPv6 (41) packet, or of a dummy (59). Raises SequenceExhausted."""
+    def advance(self) -> int:
+        """Use up the next sequence number. Raises SequenceExhausted."""
         if self.sequence == self._last:
             raise SequenceExhausted(f"SPI {self.spi:#x} has sent its last sequence number: make a new association")
         self.sequence += 1
-        iv = self.sequence.to_bytes(8, "big")
+        return self.sequence
+
+    def encrypt(self, inner: bytes | bytearray, next_header: int = IP_IN_IP) -> bytes:
+        """The ESP packet of an inner IPv4 (4) or IPv6 (41) packet, or of a dummy (59). Raises SequenceExhausted."""
+        iv = self.advance().to_bytes(8, "big")
         spi, low = self._spi_bytes, iv[4:]
         plain = inner + _TRAILERS[next_header][len(inner) & 3]
         return spi + low + iv + self._cipher.encrypt(self._salt + iv, plain, spi + (iv if self.esn else low))

@@ -14,6 +14,7 @@ from __future__ import annotations
 import enum
 import socket
 import struct
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 ETHERNET_BYTES: Final = 14
@@ -113,29 +114,35 @@ def _pseudo_header(ip: bytes, length: int) -> bytes:
     return addresses + struct.pack(">II", length, UDP)
 
 
-class InnerPackets:
-    """The packets of one flow, before encryption. `rtp_interval`: RTP clock ticks per packet, None without RTP."""
+@dataclass(frozen=True)
+class InnerFlow:
+    """What all packets of one flow have in common, before encryption. IPv4 or IPv6, as the addresses say."""
 
-    def __init__(
-        self,
-        source: str,
-        destination: str,
-        *,
-        dscp: int,
-        flow: int,
-        canary: bytes,
-        payload_bytes: int,
-        rtp_interval: int | None = None,
-        ssrc: int = 0,
-    ) -> None:
-        self.next_header = IPV6_IN_IP if ":" in source else IP_IN_IP
-        rtp = b"" if rtp_interval is None else _RTP.pack(0x80, 0, 0, 0, ssrc)  # version 2, payload type 0
-        payload = rtp + canary + TAG.pack(flow, 0)
-        payload += bytes(payload_bytes - len(payload))
-        packet = udp_packet(source, destination, INNER_PORT, INNER_PORT, payload, dscp)
+    source: str
+    destination: str
+    dscp: int
+    index: int
+    canary: bytes
+    payload_bytes: int
+    rtp_interval: int | None = None  # RTP clock ticks per packet; None: no RTP
+    ssrc: int = 0
+
+    @property
+    def next_header(self) -> int:
+        """How ESP announces these packets."""
+        return IPV6_IN_IP if ":" in self.source else IP_IN_IP
+
+
+class InnerPackets:
+    """Builds the packets of one flow fast: a template of which each packet changes a few fields."""
+
+    def __init__(self, flow: InnerFlow) -> None:
+        rtp = b"" if flow.rtp_interval is None else _RTP.pack(0x80, 0, 0, 0, flow.ssrc)  # version 2, payload type 0
+        payload = (rtp + flow.canary + TAG.pack(flow.index, 0)).ljust(flow.payload_bytes, b"\0")
+        packet = udp_packet(flow.source, flow.destination, INNER_PORT, INNER_PORT, payload, flow.dscp)
         self._packet = bytearray(packet)
-        self._rtp_interval = rtp_interval
-        self._rtp = len(packet) - payload_bytes
+        self._rtp_interval = flow.rtp_interval
+        self._rtp = len(packet) - flow.payload_bytes
         self._checksum = self._rtp - 2
         self._sequence = self._rtp + len(rtp) + CANARY_BYTES + 4
         self._sum = 0xFFFF - int.from_bytes(packet[self._checksum : self._rtp], "big")  # of packet number 0

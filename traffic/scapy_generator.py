@@ -17,11 +17,11 @@ from scapy.layers.rtp import RTP
 from scapy.packet import Raw
 from scapy.supersocket import SimpleSocket
 
-from traffic.errors import ConfigurationError, SequenceExhausted
+from traffic.errors import ConfigurationError
 from traffic.esp import AES_256_GCM
 from traffic.keys import Association
-from traffic.packets import INNER_PORT, NAT_T_PORT, TAG
-from traffic.sender import Transmit
+from traffic.packets import INNER_PORT, IPV6_IN_IP, NAT_T_PORT, TAG, InnerFlow
+from traffic.sender import SecureSocket, Transmit
 
 _security_association: Any = SecurityAssociation  # it publishes no types
 
@@ -44,16 +44,19 @@ class OuterSocket(SimpleSocket):
         self.closed = True
 
 
-class ScapySa:
-    """The sending end of an association, all in Scapy. Raises ConfigurationError for a suite other than AES-GCM."""
+class ScapySocket(SecureSocket):
+    """As SecureSocket, but flows' packets are Scapy's. Dummies are not: Scapy cannot make them.
 
-    def __init__(self, association: Association) -> None:
+    Both count in the same counter, because a number used twice would be an IV used twice. Raises ConfigurationError
+    for a suite other than AES-GCM.
+    """
+
+    def __init__(self, sock: socket.socket, association: Association) -> None:
         if association.suite != AES_256_GCM:
             raise ConfigurationError(f"generator=scapy: suite '{association.suite}' is refused: use {AES_256_GCM}")
-        self.sequence = 0
-        self._last = (1 << 64) - 1 if association.esn else (1 << 32) - 1
-        self._association = association
-        self._sa: Any = _security_association(
+        super().__init__(sock, association)
+        self._outer = OuterSocket(sock)
+        self._scapy: Any = _security_association(
             ESP,
             spi=association.spi,
             seq_num=0,  # Scapy takes it where the number given is 0
@@ -66,40 +69,24 @@ class ScapySa:
 
     def encrypt(self, inner: Any, address: tuple[str, int]) -> Any:
         """Scapy's IP/UDP/ESP packet to `address` of an inner IP packet. Raises SequenceExhausted."""
-        if self.sequence == self._last:
-            raise SequenceExhausted(f"SPI {self._association.spi:#x} has sent its last sequence number")
-        self.sequence += 1
-        self._sa.tunnel_header.dst, self._sa.nat_t_header.dport = address
-        number, iv = self.sequence & 0xFFFFFFFF, self.sequence.to_bytes(8, "big")
-        return self._sa.encrypt(inner, seq_num=number, iv=iv, esn=self.sequence >> 32)
+        number = self._sa.advance()
+        self._scapy.tunnel_header.dst, self._scapy.nat_t_header.dport = address
+        return self._scapy.encrypt(inner, seq_num=number & 0xFFFFFFFF, iv=number.to_bytes(8, "big"), esn=number >> 32)
 
+    def packets_of(self, flow: InnerFlow) -> Transmit:
+        """How to send the packets of a flow."""
+        if flow.next_header == IPV6_IN_IP:
+            header: Any = IPv6(src=flow.source, dst=flow.destination, tc=flow.dscp << 2)
+        else:
+            header = IP(src=flow.source, dst=flow.destination, tos=flow.dscp << 2, id=0, flags="DF")
+        header /= UDP(sport=INNER_PORT, dport=INNER_PORT)
 
-def transmitter(
-    outer: OuterSocket,
-    sa: ScapySa,
-    source: str,
-    destination: str,
-    *,
-    dscp: int,
-    flow: int,
-    canary: bytes,
-    payload_bytes: int,
-    rtp_interval: int | None,
-    ssrc: int,
-) -> Transmit:
-    """How to send the packets of one flow; arguments as those of `traffic.packets.InnerPackets`."""
-    if ":" in source:
-        header: Any = IPv6(src=source, dst=destination, tc=dscp << 2)
-    else:
-        header = IP(src=source, dst=destination, tos=dscp << 2, id=0, flags="DF")
-    header /= UDP(sport=INNER_PORT, dport=INNER_PORT)
+        def transmit(address: tuple[str, int], number: int) -> None:
+            rtp = b""
+            if flow.rtp_interval is not None:
+                timestamp = number * flow.rtp_interval & 0xFFFFFFFF
+                rtp = bytes(RTP(sequence=number & 0xFFFF, timestamp=timestamp, sourcesync=flow.ssrc))
+            payload = (rtp + flow.canary + TAG.pack(flow.index, number)).ljust(flow.payload_bytes, b"\0")
+            self._outer.send(self.encrypt(header / Raw(payload), address))
 
-    def transmit(address: tuple[str, int], number: int) -> None:
-        rtp = b""
-        if rtp_interval is not None:
-            timestamp = number * rtp_interval & 0xFFFFFFFF
-            rtp = bytes(RTP(sequence=number & 0xFFFF, timestamp=timestamp, sourcesync=ssrc))
-        payload = rtp + canary + TAG.pack(flow, number)
-        outer.send(sa.encrypt(header / Raw(payload.ljust(payload_bytes, bytes(1))), address))
-
-    return transmit
+        return transmit

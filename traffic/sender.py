@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from traffic.errors import SequenceExhausted
-from traffic.esp import OutboundSa
 from traffic.flows import Flow
-from traffic.packets import NO_NEXT_HEADER, InnerPackets
+from traffic.keys import Association
+from traffic.packets import NO_NEXT_HEADER, InnerFlow, InnerPackets
 from traffic.results import UNSTAMPED
 from traffic.timestamps import tx_stamps
 
@@ -34,18 +34,19 @@ _DUMMY: Final = -1  # in place of a flow's index
 class SecureSocket:
     """A host's UDP socket with one of its outbound associations."""
 
-    def __init__(self, sock: socket.socket, sa: OutboundSa, dscp: int) -> None:
+    def __init__(self, sock: socket.socket, association: Association) -> None:
         self._sock = sock
-        self._sa = sa
-        self._class = [(socket.IPPROTO_IP, socket.IP_TOS, struct.pack("=i", dscp << 2))]
+        self._sa = association.outbound()
+        self._class = [(socket.IPPROTO_IP, socket.IP_TOS, struct.pack("=i", association.dscp << 2))]
 
     def send(self, inner: bytes | bytearray, next_header: int, address: tuple[str, int]) -> None:
         """Encrypt and send. The traffic class travels with the packet: one system call, whatever the class."""
         self._sock.sendmsg([self._sa.encrypt(inner, next_header)], self._class, 0, address)
 
-    def packets_of(self, packets: InnerPackets) -> Transmit:
+    def packets_of(self, flow: InnerFlow) -> Transmit:
         """How to send the packets of a flow."""
-        return lambda address, number: self.send(packets.build(number), packets.next_header, address)
+        packets, next_header = InnerPackets(flow), flow.next_header
+        return lambda address, number: self.send(packets.build(number), next_header, address)
 
     def dummies(self) -> Transmit:
         """How to send dummy packets: next header 59, discarded by the receiver (RFC 4303, 2.6)."""

@@ -13,20 +13,22 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, get_args
+from typing import Final, Literal, get_args
 
 import numpy as np
 
 from traffic.errors import ConfigurationError, SessionError
-from traffic.esp import ICV_BYTES, check_configuration
+from traffic.esp import AES_256_GCM, ICV_BYTES, check_configuration
 from traffic.flows import Flow
-from traffic.judgement import summarise
 from traffic.keys import Association, make_associations, save_keys
-from traffic.packets import CANARY_BYTES, NAT_T_PORT, InnerPackets
+from traffic.packets import CANARY_BYTES, NAT_T_PORT, InnerFlow
 from traffic.receiver import Receiver
-from traffic.sender import Announcement, FlowState, SecureSocket, Sender, Transmit
+from traffic.sender import Announcement, FlowState, SecureSocket, Sender
+from traffic.summary import summarise
 from traffic.timestamps import deafen
 from traffic.verdicts import Content, InboundEndpoint
+
+Generator = Literal["struct", "scapy"]
 
 Progress = Callable[[Mapping[str, int]], None]
 """Called about once a second with {"time_ns", "sent", "arrived", "alarms"}; time_ns is schedule time."""
@@ -62,15 +64,14 @@ class SessionOptions:
 
     esn: bool = True
     window: int = 1024
-    generator: Literal["struct", "scapy"] = "struct"
-    suite: str = "AES-256-GCM-16"
+    generator: Generator = "struct"
+    suite: str = AES_256_GCM
     clear_udp_ports: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         check_configuration(self.suite, ICV_BYTES, self.window)
-        generators = get_args(SessionOptions.__annotations__["generator"])
-        if generators and self.generator not in generators:
-            raise ConfigurationError(f"generator '{self.generator}' is unknown: use {' or '.join(generators)}")
+        if self.generator not in get_args(Generator):
+            raise ConfigurationError(f"generator '{self.generator}' is unknown: use {' or '.join(get_args(Generator))}")
 
 
 def run_session(
@@ -173,7 +174,7 @@ class _Plan:
                 if hosts[inner].inside and not hosts[outer].inside
             }
         )
-        classes = [(flow.src, flow.dst, flow.dscp) for flow in flows]
+        classes = [_class(flow) for flow in flows]
         # Any association serves to announce a host; where flows only come towards it, one of its own is needed.
         classes += [(*pair, 0) for pair in self._announcing if not any(known[:2] == pair for known in classes)]
         self.associations = make_associations(classes, esn=options.esn, window=options.window, suite=options.suite)
@@ -203,11 +204,39 @@ class _Plan:
     def sender(self, begin_ns: int, stop_ns: int) -> Sender:
         """All hosts' sending halves."""
         sockets = {name: host.udp for name, host in self._hosts.items()}
-        scapy = self._options.generator == "scapy"
-        encrypt = _scapy_encryption if scapy else _struct_encryption
-        secure = {key: encrypt(sockets[sa.src], sa) for key, sa in self.associations.items()}
+        make = _scapy_socket if self._options.generator == "scapy" else SecureSocket
+        secure = {key: make(sockets[sa.src], sa) for key, sa in self.associations.items()}
         states = [
-            FlowState(flow, min(flow.stop_ns, stop_ns), secure[flow.src, flow.dst, flow.dscp].packets_of(self._inner(index)))
+            FlowState(flow, min(flow.stop_ns, stop_ns), secure[_class(flow)].packets_of(self._inner(index)))
             for index, flow in enumerate(self._flows)
         ]
-        ...
+        announcements = [
+            Announcement(*pair, next(secure[key] for key in secure if key[:2] == pair).dummies())
+            for pair in self._announcing
+        ]
+        return Sender(states, announcements, sockets, self._peers, begin_ns)
+
+    def _content(self, index: int) -> Content:
+        flow = self._flows[index]
+        spi = self.associations[_class(flow)].spi
+        return Content(index, spi, self._canaries[index], flow.rtp_interval is not None)
+
+    def _inner(self, index: int) -> InnerFlow:
+        flow = self._flows[index]
+        source, destination = self._hosts[flow.src].inner, self._hosts[flow.dst].inner
+        payload, rtp, ssrc = flow.payload_bytes, flow.rtp_interval, secrets.randbits(32)
+        return InnerFlow(source, destination, flow.dscp, index, self._canaries[index], payload, rtp, ssrc)
+
+
+def _class(flow: Flow) -> tuple[str, str, int]:
+    return flow.src, flow.dst, flow.dscp
+
+
+def _packed(address: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6 if ":" in address else socket.AF_INET, address)
+
+
+def _scapy_socket(sock: socket.socket, association: Association) -> SecureSocket:
+    from traffic.scapy_generator import ScapySocket  # here, because importing Scapy takes seconds on a slow core
+
+    return ScapySocket(sock, association)

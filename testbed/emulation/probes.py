@@ -1,11 +1,13 @@
 """Probes: small CS6 packets over every link and path in use, stamped by the kernel at both ends.
 
 A probe leaves with TX_SCHED, before the sender's queues, and arrives with RX: what lies between is what the emulation
-did to it. All probes of a node share one socket.
+did to it. All probes of a node share one socket. Their instants are random within their turns, so that no link is
+always probed in the same phase of something periodic (RFC 2330, 11.1).
 """
 
 from __future__ import annotations
 
+import random
 import select
 import socket
 import struct
@@ -61,7 +63,10 @@ class Prober:
         self._sockets = sockets
         self._until_ns = until_ns
         self._gap_ns = _PERIOD_NS // max(len(targets), 1)
-        self._turn = 0
+        self._random = random.Random(1)  # noqa: S311 - phases, not secrets; the same in every run
+        self._turn = -1
+        self._due_ns = 0
+        self._next_turn()
         self._drained_ns = 0
         self._sent: list[tuple[int, int]] = []  # kind and index by probe number
         self._numbers: dict[str, list[int]] = {name: [] for name in sockets}  # probe number by socket's own counter
@@ -74,12 +79,15 @@ class Prober:
         self._learners = [target for target in targets if target.learns]
 
     def due_ns(self) -> int | None:
-        due = self._turn * self._gap_ns
-        return due if self._targets and due < self._until_ns else None
+        return self._due_ns if self._targets and self._due_ns < self._until_ns else None
+
+    def _next_turn(self) -> None:
+        self._turn += 1
+        self._due_ns = self._turn * self._gap_ns + self._random.randrange(self._gap_ns)
 
     def act(self, clock: Clock) -> None:
         target = self._targets[self._turn % len(self._targets)]
-        self._turn += 1
+        self._next_turn()
         now_ns = clock.now_ns()
         if target.address != _UNLEARNT and target.usable(now_ns):
             number = len(self._sent)

@@ -85,9 +85,15 @@ def netem_options(impairment: Impairment) -> bytes:
     )
 
 
-def change_netem(index: int, impairment: Impairment, what: str, *, echo: bool = True) -> Message:
-    """Set the delay and loss of a link end; with `echo` the kernel answers with what it now holds."""
-    flags = netlink.REPLACE | (netlink.ECHO if echo else 0)
+def add_netem(index: int, impairment: Impairment, what: str) -> Message:
+    """netem alone, where there was no queue."""
+    flags = netlink.CREATE | netlink.EXCLUSIVE
+    return _queue(index, _NETEM, _ROOT, "netem", netem_options(impairment), flags, what)
+
+
+def change_netem(index: int, impairment: Impairment, what: str) -> Message:
+    """Set the delay and loss of a link end; the kernel answers by an echo with what it now holds."""
+    flags = netlink.REPLACE | netlink.ECHO
     return _queue(index, _NETEM, _ROOT, "netem", netem_options(impairment), flags, what)
 
 
@@ -104,7 +110,7 @@ def build(index: int, impairment: Impairment, bottleneck: Bottleneck, what: str)
     prio = struct.pack("=i16B", _BANDS, *[_BANDS - 1] * 16)
     sizes = [PRIORITY_BYTES] * (_BANDS - 1) + [bottleneck.buffer_bytes]
     return [
-        _queue(index, _NETEM, _ROOT, "netem", netem_options(impairment), flags, what),
+        add_netem(index, impairment, what),
         _queue(index, _TBF, _NETEM | 1, "tbf", tbf, flags, what),
         _queue(index, _PRIO, _TBF | 1, "prio", prio, flags, what),
         *(

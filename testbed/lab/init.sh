@@ -32,6 +32,7 @@ ln -s /sbin/modprobe mnt/modprobe
 echo /mnt/modprobe > /proc/sys/kernel/modprobe
 cat > tmp/guest-job <<JOB
 stty raw -echo < /dev/tty1
+printf '{"stage": "booted"}\\n' > /dev/tty1
 $TERMINAL_SETUP
 ip link set lo up
 modprobe ipv6 # the one that nothing asks for by itself

@@ -43,7 +43,7 @@ def write_parquet(plan: Plan, path: Path) -> None:
     columns = [pa.array(np.ascontiguousarray(plan.steps[name])) for name in SCHEMA.names]
     table = pa.table(columns, schema=SCHEMA.with_metadata({METADATA_KEY: description}))
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
     try:
         path.write_bytes(sink.getvalue())
     except OSError as error:
@@ -57,7 +57,7 @@ def read_parquet(path: Path) -> Plan:
     except OSError as error:
         raise PlanError(f"{path}: cannot be read ({error.strerror}): give a file that 'testbed plan' wrote") from None
     try:
-        table = pq.read_table(pa.BufferReader(data))
+        table = pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
         description = json.loads((table.schema.metadata or {})[METADATA_KEY])
     except KeyError:
         raise PlanError(f"{path}: Parquet, but not a plan: give a file that 'testbed plan' wrote") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,13 @@ from testbed.ground.errors import RunError
 from testbed.ground.records import SAMPLE_DTYPE, TICK_DTYPE
 from testbed.plan.model import Plan, load
 
-PACKET_COLUMNS = ("flow", "tx_ns", "delay_ns")
-"""The columns of flows.npy that the report reads; traffic.records has them all."""
+PACKET_COLUMNS: Final = ("flow", "sequence", "tx_ns", "delay_ns", "verdict")
+"""The columns of flows.npy, as traffic.records has them: a negative tx_ns or delay_ns means that there is no stamp."""
 
-_NO_PACKETS = np.zeros(0, [(name, "<i8") for name in PACKET_COLUMNS])
+GENUINE: Final = 0
+"""The verdict in flows.npy of a packet that was delivered."""
+
+_NO_PACKETS: Final = np.zeros(0, [(name, "<i8") for name in PACKET_COLUMNS])
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,19 @@ def read_evidence(folder: Path) -> Evidence:
         acts=_read_acts(acts_file, gaps) if acts_file.exists() else None,
         gaps=tuple(gaps),
     )
+
+
+def lost_tx_ns(packets: NDArray[np.void]) -> NDArray[np.int64]:
+    """When the packets of one flow that were never delivered were sent: schedule time, ns, sorted, shape (lost,).
+
+    Where the kernel gave no stamp, the time is interpolated between those of the packets around it.
+    """
+    delivered = np.unique(packets["sequence"][packets["verdict"] == GENUINE])
+    lost = np.setdiff1d(packets["sequence"], delivered)
+    stamped = np.sort(packets[packets["tx_ns"] >= 0], order="sequence")
+    if not len(stamped):
+        return np.full(len(lost), -1)
+    return np.interp(lost, stamped["sequence"], stamped["tx_ns"]).astype(np.int64)
 
 
 def _read_json(file: Path, gaps: list[str]) -> dict[str, Any] | None:

@@ -12,10 +12,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
-from testbed.plan.model import Plan
+from testbed.plan.expected import pair_path, path_delay_ns, path_nodes
+from testbed.plan.model import Event, Plan
 from testbed.report import canvas
-from testbed.report.evidence import Evidence
-from testbed.report.expected import handover_satellites, pair_path, path_delay_ns, path_nodes
+from testbed.report.evidence import Evidence, lost_tx_ns
 
 MAX_DOTS: Final = 600
 """Dots drawn per figure; a page with many figures stays small."""
@@ -83,8 +83,8 @@ def error_plot(evidence: Evidence) -> Plot | None:
         svg = canvas.to_svg(axes, "error", "Delay error by kind of link")
     caption = (
         "Each curve should pass to the left of both diamonds: half of the probes off by less than "
-        f"{budget['link_p50_us']:.0f} µs, nine in ten by less than {budget['link_p90_us']:.0f} µs. Errors under 1 µs are "
-        "drawn at 1 µs."
+        f"{budget['link_p50_us']:.0f} µs, nine in ten by less than {budget['link_p90_us']:.0f} µs. "
+        "Errors under 1 µs are drawn at 1 µs."
     )
     return Plot("Delay error by kind of link", svg, caption)
 
@@ -168,13 +168,13 @@ def _flow_plot(evidence: Evidence, number: int, flow: dict[str, Any], packets: N
     path = pair_path(plan, flow["src"], flow["dst"])
     assert evidence.flows is not None
     alarms = [alarm for alarm in evidence.flows["alarms"] if alarm["host"] == flow["dst"]]
-    arrived = packets[packets["delay_ns"] >= 0]
+    arrived = packets[(packets["delay_ns"] >= 0) & (packets["tx_ns"] >= 0)]
     kept = arrived[_thin(arrived["delay_ns"])]
     with canvas.style():
         axes = _time_axes(plan, path_nodes(path) if path else {flow["src"], flow["dst"]})
         if len(kept):
             _dots(axes, kept["tx_ns"], kept["delay_ns"], canvas.BLUE, "packet")
-        _losses(axes, packets["tx_ns"][packets["delay_ns"] < 0])
+        _losses(axes, lost_tx_ns(packets))
         for place, (name, count) in enumerate(Counter(alarm["verdict"] for alarm in alarms).items()):
             times = np.array([alarm["time_ns"] for alarm in alarms if alarm["verdict"] == name])
             axes.plot(
@@ -203,9 +203,7 @@ def _time_axes(plan: Plan, nodes: set[str]) -> Axes:
     labels: dict[int, list[str]] = {}
     for event in plan.events:
         if event.kind == "handover" and event.node in nodes:
-            _, after = handover_satellites(plan, event)
-            name = event.node.removeprefix("ut-")
-            labels.setdefault(event.time_ns, []).append(f"{name}→{(after or 'none').removeprefix('NORAD')}")
+            labels.setdefault(event.time_ns, []).append(_handover_label(event))
     rows = max((len(row) for row in labels.values()), default=0)
     instants = np.array(sorted(labels))
     px_per_ns = canvas.AXES_WIDTH_PX / plan.duration_ns
@@ -228,9 +226,20 @@ def _time_axes(plan: Plan, nodes: set[str]) -> Axes:
                 fontsize=9,
                 color=canvas.MUTED,
             )
+    for event in plan.events:
+        if event.kind != "handover" and event.node in nodes:
+            end_ns = event.time_ns + event.window_ns
+            axes.axvspan(event.time_ns / 1e9, end_ns / 1e9, color=canvas.RULE, linewidth=0, zorder=0)
     axes.set_xlim(0, plan.duration_ns / 1e9)
     _label(axes, "time since the start, s", "one-way delay, ms")
     return axes
+
+
+def _handover_label(event: Event) -> str:
+    """'rome→45123': the terminal and the satellite it takes, or the gateway if only that changes."""
+    before, after = event.detail.get("from"), event.detail.get("to", "")
+    taken = event.detail.get("gateway_to", "") if before == after else after.removeprefix("NORAD")
+    return f"{event.node.removeprefix('ut-')}→{taken}"
 
 
 def _label(axes: Axes, x: str, y: str) -> None:

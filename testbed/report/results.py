@@ -12,7 +12,6 @@ import numpy as np
 from testbed.ground.units import format_utc
 from testbed.report.checks import run_checks
 from testbed.report.evidence import Evidence, read_evidence
-from testbed.report.expected import handover_satellites
 from testbed.report.html import render
 
 SCHEMA: Final = 1
@@ -106,7 +105,7 @@ def _invalid_reasons(evidence: Evidence) -> list[str]:
 def _run_warnings(evidence: Evidence) -> list[str]:
     links = evidence.audit["links"] if evidence.audit is not None else []
     few = sum(not row.get("judged", True) for row in links)
-    return [f"{few} of {len(links)} links and directions had too few probes to judge"] if few else []
+    return [f"{few} of {len(links)} link directions had too few probes to judge"] if few else []
 
 
 def _audit(evidence: Evidence) -> dict[str, Any] | None:
@@ -158,9 +157,8 @@ def _quantiles_us(samples: Any) -> dict[str, float | None]:
 
 def _events(evidence: Evidence) -> dict[str, Any]:
     plan = evidence.plan
-    rows = []
-    for event in plan.events:
-        row: dict[str, Any] = {
+    rows = [
+        {
             "time_s": event.time_ns / 1e9,
             "time_utc": format_utc(plan.start_ns + event.time_ns, digits=3),
             "kind": event.kind,
@@ -169,9 +167,8 @@ def _events(evidence: Evidence) -> dict[str, Any]:
             "window_ms": event.window_ns / 1e6,
             "detail": event.detail,
         }
-        if event.kind == "handover":
-            row["from"], row["to"] = handover_satellites(plan, event)
-        rows.append(row)
+        for event in plan.events
+    ]
     return {"handovers": plan.handovers, "list": rows}
 
 

@@ -1,7 +1,7 @@
 """A small run directory made up by hand: only for unit tests of how the report judges and shows a run.
 
-Nothing in it was measured or emulated. The plan has two terminals, two satellites that swap at each of four handovers, a
-gateway, a PoP and a host behind it; the samples are the plan plus a little noise from a fixed seed.
+Nothing in it was measured or emulated. The plan has two terminals, two satellites that swap at each of four
+handovers, one gateway, a PoP and a host behind it; the samples are the plan plus a little noise from a fixed seed.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from testbed.ground.records import SAMPLE_DTYPE, TICK_DTYPE
 from testbed.ground.units import parse_utc_ns
+from testbed.plan.expected import path_delay_ns
 from testbed.plan.model import STEP_DTYPE, Event, Lan, Link, Node, PathStep, Plan, Route, save
-from testbed.report.expected import path_delay_ns
+from traffic.records import NOT_RECEIVED, PACKET_DTYPE
 
 S = 1_000_000_000
 MS = 1_000_000
@@ -24,9 +26,6 @@ HANDOVERS_NS = (12 * S, 27 * S, 42 * S, 57 * S)
 WINDOW_NS = 60 * MS
 SATELLITES = ("NORAD44714", "NORAD45123")
 TERMINALS = ("ut-rome", "ut-milano")
-PACKET_DTYPE = np.dtype(
-    [("flow", "<i4"), ("sequence", "<i8"), ("tx_ns", "<i8"), ("delay_ns", "<i8"), ("verdict", "u1")]
-)
 
 
 def make_plan(**changes: Any) -> Plan:
@@ -45,8 +44,9 @@ def make_plan(**changes: Any) -> Plan:
             serving.setdefault(terminal, []).append((time_ns, satellite))
             routes.append(Route(time_ns, terminal, "default", satellite))
             if time_ns:
-                cause = "slot boundary: higher satellite in view"
-                events.append(Event(time_ns, "handover", terminal, cause, WINDOW_NS))
+                before = SATELLITES[(number + offset + 1) % 2]
+                detail = {"from": before, "to": satellite, "gateway_from": "gw-milano", "gateway_to": "gw-milano"}
+                events.append(Event(time_ns, "handover", terminal, "slot", WINDOW_NS, detail))
     fields: dict[str, Any] = {
         "topology": "starlink-italy",
         "start_ns": parse_utc_ns("2026-06-14T06:00:00Z"),
@@ -100,10 +100,6 @@ def _steps(links: list[Link]) -> np.ndarray:
             delay_ns = round(base - swing * np.sin(phase))
             rows.append((number, second * S, True, delay_ns, 41_000_000, 0.0, delay_ns * 0.2998, 48.0))
     return np.array(rows, dtype=STEP_DTYPE)
-
-
-def _error(p50: float) -> dict[str, float]:
-    return {"p50": p50, "p90": p50 * 1.5, "p99": p50 * 4, "max": p50 * 9}
 
 
 @dataclass
@@ -160,7 +156,7 @@ def make_files() -> Files:
             "catalogue": {"file": "starlink_20260614T0413.tle.gz", "sha256": "9c1f…"},
             "step_ms": 1000,
         },
-        audit=_audit(plan, samples, rng),
+        audit=make_audit(plan, samples),
         flows=_flows(packets),
         samples=samples,
         ticks=_ticks(rng),
@@ -178,9 +174,11 @@ def make_attacked_files() -> Files:
     files.acts = [
         {"time_ns": (20 + k) * S, "action": "bitflip", "spi": 4097, "sequence": 1000 + 50 * k} for k in range(12)
     ]
-    link = files.audit["links"][0]
-    link["passed"], link["error_us"] = False, {"p50": 5012.0, "p90": 5090.0, "p99": 5230.0, "max": 5800.0}
-    files.samples["delay_ns"][~files.samples["path"] & (files.samples["index"] == 0)] += 5 * MS
+    probes = files.samples
+    served = np.searchsorted(HANDOVERS_NS, probes["tx_ns"], side="right") % 2 == 0  # ut-rome by NORAD44714
+    crossed = np.where(probes["path"], served, True) & (probes["index"] == 0) & (probes["delay_ns"] >= 0)
+    probes["delay_ns"][crossed] += 5 * MS
+    files.audit = make_audit(files.plan, probes)
     voice = files.flows["flows"][0]
     voice["integrity"] = {"verdict": "attacked", "counts": {"GENUINE": 2988, "FORGED": 12}}
     files.flows["alarms"] = [
@@ -221,35 +219,20 @@ def _link_samples(plan: Plan, rng: np.random.Generator) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _audit(plan: Plan, samples: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
+def make_audit(plan: Plan, samples: np.ndarray) -> dict[str, Any]:
+    """The audit's document for these samples, by its rules."""
+    steady = samples[~samples["transition"]]
     links = [
-        {
-            "link": number,
-            "a": link.a,
-            "b": link.b,
-            "kind": link.kind,
-            "samples": 120,
-            "lost": 0,
-            "unplanned_losses": 0,
-            "error_us": _error(round(float(rng.uniform(55, 95)), 1)),
-            "passed": True,
-        }
+        {"link": number, "a": link.a, "b": link.b, "kind": link.kind}
+        | _finding(steady[~steady["path"] & (steady["index"] == number)], 150, 300)
         for number, link in enumerate(plan.links)
     ]
     paths = [
-        {
-            "path": number,
-            "from": path[0].nodes[0],
-            "to": path[0].nodes[-1],
-            "netem_hops": 3,
-            "samples": 600,
-            "lost": 4,
-            "unplanned_losses": 0,
-            "error_us": _error(round(float(rng.uniform(210, 250)), 1)),
-            "passed": True,
-        }
+        {"path": number, "from": path[0].nodes[0], "to": path[0].nodes[-1], "netem_hops": 3}
+        | _finding(steady[steady["path"] & (steady["index"] == number)], 360, 600)
         for number, path in enumerate(plan.paths)
     ]
+    transitions = samples[samples["transition"]]
     return {
         "valid": True,
         "invalid_reasons": [],
@@ -257,23 +240,48 @@ def _audit(plan: Plan, samples: np.ndarray, rng: np.random.Generator) -> dict[st
         "samples": len(samples),
         "links": links,
         "paths": paths,
-        "transitions": {"samples": 16, "lost": 8, "error_us": _error(5900.0)},
+        "transitions": {
+            "samples": len(transitions),
+            "lost": int(np.sum(transitions["delay_ns"] < 0)),
+            "error_us": _quantiles_us(transitions),
+        },
         "ticks": 600,
-        "late_ticks": 1,
-        "tick_late_ms": {"p50": 0.4, "p99": 3.1, "max": 12.5},
+        "late_ticks": 0,
+        "tick_late_ms": {"p50": 0.4, "p99": 1.6, "max": 12.5},
         "readback": {"checked": 120, "mismatches": []},
-        "control": {"samples": 600, "error_us": _error(21.0)},
+        "control": {"samples": 600, "error_us": {"p50": 61.0, "p90": 84.0, "p99": 410.0, "max": 900.0}},
     }
+
+
+def _finding(samples: np.ndarray, p50_us: float, p90_us: float) -> dict[str, Any]:
+    lost = int(np.sum(samples["delay_ns"] < 0))
+    error_us = _quantiles_us(samples)
+    return {
+        "samples": len(samples),
+        "judged": True,
+        "lost": lost,
+        "unplanned_losses": lost,
+        "error_us": error_us,
+        "passed": lost == 0 and error_us["p50"] <= p50_us and error_us["p90"] <= p90_us,
+    }
+
+
+def _quantiles_us(samples: np.ndarray) -> dict[str, float]:
+    arrived = samples[samples["delay_ns"] >= 0]
+    error_us = np.abs(arrived["delay_ns"] - arrived["planned_ns"]) / 1e3
+    values = np.percentile(error_us, [50, 90, 99, 100])
+    return {name: round(float(value), 3) for name, value in zip(("p50", "p90", "p99", "max"), values, strict=True)}
 
 
 def _packets(plan: Plan, flow: int, path: int, rate_pps: int, rng: np.random.Generator) -> np.ndarray:
     count = 60 * rate_pps
     part = np.zeros(count, PACKET_DTYPE)
-    part["flow"], part["sequence"] = flow, np.arange(count) + 1
+    part["flow"], part["sequence"] = flow, np.arange(count)
     part["tx_ns"] = np.arange(count) * (S // rate_pps)
     part["delay_ns"] = path_delay_ns(plan, plan.paths[path], part["tx_ns"]) + rng.gamma(2, 400_000, count)
     for time_ns in HANDOVERS_NS:
-        part["delay_ns"][(part["tx_ns"] >= time_ns) & (part["tx_ns"] < time_ns + WINDOW_NS)] = -1
+        lost = (part["tx_ns"] >= time_ns) & (part["tx_ns"] < time_ns + WINDOW_NS)
+        part["delay_ns"][lost], part["verdict"][lost] = -1, NOT_RECEIVED
     return part
 
 

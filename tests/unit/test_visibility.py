@@ -9,7 +9,7 @@ from skyfield.api import EarthSatellite, load, wgs84
 from testbed.ground.constants import SPEED_OF_LIGHT_M_S, WGS84_A_M
 from testbed.ground.errors import PlanError
 from testbed.orbits.catalogue import Catalogue
-from testbed.orbits.frames import sites_teme_m, up_teme
+from testbed.orbits.frames import ecef_to_teme, sites_teme_m, up_teme
 from testbed.orbits.propagate import Ephemeris
 from testbed.orbits.sites import Site, ecef_m, up_ecef
 from testbed.orbits.visibility import look, range_elevation
@@ -88,8 +88,6 @@ def test_turning_site_and_time_together_changes_nothing(turn_deg: float, shift_n
     time_ns = np.array([START_NS + shift_ns])
     far = Site("far", 0.0, 0.0)
     from_frames = sites_teme_m([site, far], time_ns), up_teme([site, far], time_ns)
-    from testbed.orbits.frames import ecef_to_teme
-
     range_m, elevation_deg = look(*from_frames, ecef_to_teme(above_m[None], time_ns))
     assert (range_m[0, 0, 0], elevation_deg[0, 0, 0]) == (pytest.approx(expected[0]), pytest.approx(expected[1]))
 

@@ -1,0 +1,83 @@
+"""Start the runner on a run directory, natively or in the guest, and follow it to its end."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from testbed.lab import identity
+from testbed.lab.guest import Guest, Job
+from testbed.lab.place import Place
+
+RUNNER: Final = "testbed.emulation.run"
+TAG: Final = "TESTBED_RUN"
+"""Environment variable that marks every process of a run with its directory; `clean` goes by it."""
+
+INTERRUPTED: Final = 130
+
+Message = dict[str, Any]
+
+
+def play(folder: Path, place: Place, on_message: Callable[[Message], None]) -> int:
+    """Play a run directory to its end; returns the runner's exit code.
+
+    `on_message` gets progress. Interrupted (Ctrl-C, SIGTERM), the runner is asked to stop and to keep what it has.
+    """
+    log = folder / "runner.log"
+    if place == "native":
+        return _natively(folder, log, on_message)
+    with log.open("wb") as output:
+        job = Job([sys.executable, "-m", RUNNER, str(folder)], _project(), folder)
+        with Guest(job, identity.ordinary_user(folder)) as guest, _asking(lambda: guest.send({"do": "stop"})):
+            return guest.serve(on_message, output.write)
+
+
+def _natively(folder: Path, log: Path, on_message: Callable[[Message], None]) -> int:
+    near, far = socket.socketpair()
+    environment = os.environ | {"TESTBED_CHANNEL": f"fd:{far.fileno()}", TAG: str(folder)}
+    with log.open("wb") as output, near:
+        runner = subprocess.Popen(
+            [sys.executable, "-m", RUNNER, str(folder)],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=[far.fileno()],
+            start_new_session=True,
+            env=environment,
+            cwd=_project(),
+        )
+        far.close()
+        with _asking(lambda: near.sendall(b'{"do": "stop"}\n')), near.makefile() as lines:
+            for line in lines:
+                on_message(json.loads(line))
+            return runner.wait()
+
+
+@contextmanager
+def _asking(stop: Callable[[], None]) -> Iterator[None]:
+    """For the time of the block an interrupt asks the runner to stop, instead of ending us; a second one ends us."""
+
+    def ask(*_: object) -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        stop()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _project() -> Path:
+    """The folder that holds the package, so that the runner imports the same one."""
+    return Path(__file__).parents[2]

@@ -1,0 +1,58 @@
+"""The run directory: everything that goes into a run and everything that comes out."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from testbed.ground.errors import InputError
+from testbed.ground.units import format_utc
+from testbed.plan import model, store
+from testbed.plan.model import Plan
+
+DEFAULT_PARENT = Path("runs")
+
+
+def create(plan: Plan, out: Path | None, *, readback: bool = True, pcap: bool = False) -> Path:
+    """A new run directory, absolute: `out`, or runs/<topology>-<UTC>. Raises InputError if it is there already."""
+    folder = (out or _fresh_name(plan.topology)).absolute()
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise InputError(f"run directory {folder} exists: runs are never overwritten, choose another --out") from None
+    except OSError as error:
+        raise InputError(f"run directory {folder}: {error.strerror}: choose a folder you may write to") from None
+    model.save(plan, folder / "plan")
+    store.write_parquet(plan, folder / "plan.parquet")
+    _write(folder / "manifest.json", plan.manifest)
+    _write(folder / "job.json", {"readback": readback, "pcap": pcap})
+    return folder
+
+
+def _fresh_name(topology: str) -> Path:
+    stamp = format_utc(time.time_ns()).replace(":", "").replace("-", "")
+    base = DEFAULT_PARENT / f"{topology}-{stamp}"
+    number, folder = 1, base
+    while folder.exists():
+        number += 1
+        folder = base.with_name(f"{base.name}-{number}")
+    return folder
+
+
+def find(name: str) -> Path:
+    """The run that a person names: a path, or 'latest' of ./runs; raises InputError."""
+    if name == "latest":
+        runs = sorted(DEFAULT_PARENT.glob("*/manifest.json"), key=lambda path: path.stat().st_mtime_ns)
+        if not runs:
+            raise InputError(f"no runs in {DEFAULT_PARENT.absolute()}: start one with 'testbed run TOPOLOGY'")
+        return runs[-1].parent.absolute()
+    folder = Path(name).absolute()
+    if not (folder / "manifest.json").is_file():
+        raise InputError(f"{folder} is not a run directory: it has no manifest.json")
+    return folder
+
+
+def _write(path: Path, document: dict[str, Any]) -> None:
+    path.write_text(json.dumps(document, indent=1, sort_keys=True) + "\n")

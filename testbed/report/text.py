@@ -1,0 +1,140 @@
+"""The report for a terminal: what one needs to know, in 80 columns; plain text where there is no terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from testbed.report.html import number, verdict_sentence, worst_first
+
+LINES_SHOWN: Final = 8
+"""Reasons or warnings printed; the rest are in the files."""
+
+LINKS_SHOWN: Final = 3
+
+_STYLES: Final = {"pass": "bold green", "fail": "bold red", "invalid": "bold yellow"}
+
+
+def print_report(report: dict[str, Any], file: TextIO) -> None:
+    """Print `report`, as `make_report` returns it, to `file`."""
+    console = Console(file=file, highlight=False, soft_wrap=False)
+    style = _STYLES[report["verdict"]]
+    console.print()
+    console.print(Text.assemble((report["verdict"].upper(), style), "  ", verdict_sentence(report)))
+    _lines(console, report["reasons"], style)
+    console.print()
+    console.print(_run_line(report), markup=False)
+    console.print(_plan_line(report), markup=False)
+    if report["audit"]:
+        _paths(console, report["audit"])
+        _links(console, report)
+    if report["flows"]:
+        _flows(console, report["flows"])
+    if report["warnings"]:
+        console.print("\nWarnings", style="bold")
+        _lines(console, report["warnings"], "yellow")
+    console.print()
+    console.print(f"Report: {Path(report['run_dir']) / 'report.html'}", markup=False, soft_wrap=True)
+
+
+def _lines(console: Console, lines: list[str], style: str) -> None:
+    for line in lines[:LINES_SHOWN]:
+        row = Table.grid(padding=(0, 1))
+        row.add_row(Text("-", style), Text(line))
+        console.print(Padding(row, (0, 0, 0, 2)))
+    if len(lines) > LINES_SHOWN:
+        console.print(f"    and {len(lines) - LINES_SHOWN} more in report.json")
+
+
+def _run_line(report: dict[str, Any]) -> str:
+    run = report["run"]
+    place = "guest (user-mode Linux" if report["where"] == "uml" else "this machine (Linux"
+    played = f"{run['played_s']:.1f} of {report['duration_s']:.1f} s played"
+    return f"{report['topology']} from {report['start']}, {played} in {place} {run['kernel']})"
+
+
+def _plan_line(report: dict[str, Any]) -> str:
+    plan = report["plan"]
+    return (
+        f"{plan['satellites_used']:,} of {plan['satellites']:,} satellites used, {plan['links']:,} link directions, "
+        f"{plan['handovers']:,} handovers"
+    )
+
+
+def _table(title: str, columns: list[str]) -> Table:
+    """The first column holds names and may wrap, the last a judgement; between them are figures."""
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
+    table.add_column(columns[0], overflow="fold")
+    for column in columns[1:-1]:
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column(columns[-1], no_wrap=True)
+    return table
+
+
+def _result(row: dict[str, Any]) -> Text:
+    if not row["passed"]:
+        return Text("failed", _STYLES["fail"])
+    return Text("passed", "green") if row.get("judged", True) else Text("not judged", "dim")
+
+
+def _error(row: dict[str, Any], quantile: str, budget_us: float) -> Text:
+    error_us = (row["error_us"] or {}).get(quantile)
+    over = error_us is not None and error_us > budget_us
+    return Text(f"{number(error_us)}/{budget_us:.0f}", _STYLES["fail"] if over else "")
+
+
+def _paths(console: Console, audit: dict[str, Any]) -> None:
+    table = _table(
+        "Paths: delay p50 in ms, error/budget in µs", ["path", "planned", "measured", "p50", "p90", "result"]
+    )
+    budget = audit["budget"]
+    for row in audit["paths"]:
+        hops = row["netem_hops"]
+        table.add_row(
+            Text(f"{row['from']} → {row['to']}"),
+            number(row["planned_p50_ms"], 3),
+            number(row["measured_p50_ms"], 3),
+            _error(row, "p50", budget["path_p50_us_per_hop"] * hops),
+            _error(row, "p90", budget["path_p90_us_per_hop"] * hops),
+            _result(row),
+        )
+    console.print()
+    console.print(table)
+
+
+def _links(console: Console, report: dict[str, Any]) -> None:
+    budget = report["audit"]["budget"]
+    table = _table("Links: the worst three, error/budget in µs", ["link", "kind", "probes", "p50", "p90", "result"])
+    for row in worst_first(report)[:LINKS_SHOWN]:
+        table.add_row(
+            Text(f"{row['a']} → {row['b']}"),
+            row["kind"],
+            number(row["samples"]),
+            _error(row, "p50", budget["link_p50_us"]),
+            _error(row, "p90", budget["link_p90_us"]),
+            _result(row),
+        )
+    console.print(table)
+
+
+def _flows(console: Console, flows: list[dict[str, Any]]) -> None:
+    columns = ["flow", "sent", "lost", "p50", "p95", "p99", "integrity"]
+    table = _table("Flows: packets, one-way delay in ms", columns)
+    for flow in flows:
+        delay_ms = flow["one_way_delay_ms"]
+        verdict = flow["integrity"]["verdict"]
+        style = {"intact": "green", "attacked": _STYLES["fail"]}.get(verdict, _STYLES["invalid"])
+        table.add_row(
+            Text(flow["name"]),
+            number(flow["sent"]),
+            number(flow["lost"]),
+            *(number(delay_ms[quantile], 2) for quantile in ("p50", "p95", "p99")),
+            Text(verdict, style),
+        )
+    console.print(table)
