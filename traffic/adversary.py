@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import json
-import select
+import selectors
 import socket
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -81,8 +81,8 @@ def run_adversary(
     """Attack one packet in `every` until `stop()` says so, which is asked ten times a second.
 
     'bitflip': the selected packet, diverted by the caller's kernel filter (`selection`), goes on with one bit of its
-    ciphertext flipped. 'replay': it goes on untouched, and a copy follows after 50 ms; of every other one after `late_s`
-    seconds instead. 'plaintext': a clear UDP packet follows, with its outer addresses. A packet that crosses several
+    ciphertext flipped. 'replay': it goes on untouched, and a copy follows after 50 ms; of every other one only after
+    `late_s` seconds. 'plaintext': a clear UDP packet follows, with its outer addresses. A packet that crosses several
     routers is attacked once. `ledger_path`: one JSON line per act. `network`: a socket of each further namespace that
     the packets may reach, for `refuse_way_out`. Raises AdversaryError.
     """
@@ -90,16 +90,18 @@ def run_adversary(
         raise AdversaryError(f"attack '{action}' is unknown: use {', '.join(get_args(Action))}")
     keys = selection(every)
     refuse_way_out([*(sock for crossing in crossings for sock in (crossing.read, crossing.write)), *network])
-    with ledger_path.open("w", buffering=1) as ledger:
+    with ledger_path.open("w", buffering=1) as ledger, selectors.DefaultSelector() as selector:
         attacker = _Attacker(action, keys, ledger, late_s)
         by_socket: dict[socket.socket, list[Crossing]] = {}
         for crossing in crossings:
             by_socket.setdefault(crossing.read, []).append(crossing)
+        for sock, ways in by_socket.items():
+            selector.register(sock, selectors.EVENT_READ, (sock, ways))
         while not stop():
-            ready, _, _ = select.select(by_socket, [], [], attacker.send_due())
-            for sock in ready:
+            for key, _ in selector.select(attacker.send_due()):
+                sock, ways = key.data
                 for frame, _, _ in receive(sock, most=_BATCH):
-                    attacker.see(frame, by_socket[sock])
+                    attacker.see(frame, ways)
 
 
 class _Attacker:
@@ -152,7 +154,7 @@ class _Attacker:
         if self._action == "bitflip":
             onward = _onward(frame, crossing)
             if known:  # diverted at a second router: it must go on, and its flipped bit must stay flipped
-                crossing.write.send(onward)
+                self._send(crossing, onward, entry | {"action": "forward"})
             else:
                 self._send(crossing, _flip(onward), entry)
         elif known:
@@ -168,8 +170,12 @@ class _Attacker:
             self._send(crossing, crossing.destination_mac + crossing.source_mac + frame[12:14] + clear, entry)
 
     def _send(self, crossing: Crossing, frame: bytes, entry: dict[str, Any]) -> None:
-        crossing.write.send(frame)
-        self._ledger.write(json.dumps({"time_ns": time.time_ns()} | entry) + "\n")
+        entry = {"time_ns": time.time_ns()} | entry
+        try:
+            crossing.write.send(frame)
+        except OSError as error:  # the link is down or its queue full: the act came to nothing, and the ledger says so
+            entry["error"] = error.strerror
+        self._ledger.write(json.dumps(entry) + "\n")
 
 
 def _onward(frame: bytes, crossing: Crossing) -> bytes:
@@ -177,13 +183,13 @@ def _onward(frame: bytes, crossing: Crossing) -> bytes:
     header = bytearray(frame[ETHERNET_BYTES : ETHERNET_BYTES + 20])
     header[8] = max(header[8] - 1, 0)
     header[10:12] = bytes(2)
-    header[10:12] = checksum(header).to_bytes(2, "big")
+    header[10:12] = checksum(bytes(header)).to_bytes(2, "big")
     addresses = crossing.destination_mac + crossing.source_mac
     return addresses + frame[12:ETHERNET_BYTES] + bytes(header) + frame[ETHERNET_BYTES + 20 :]
 
 
 def _flip(frame: bytes) -> bytes:
-    """One bit of the ciphertext flipped, which one depends on the packet; UDP checksum 0, so that no one else notices."""
+    """One bit of the ciphertext flipped, depending on the packet; UDP checksum 0, so that no one else notices."""
     first, end = _HEADERS_BYTES + HEADER_BYTES, len(frame) - ICV_BYTES
     flipped = bytearray(frame)
     flipped[_HEADERS_BYTES - 2 : _HEADERS_BYTES] = bytes(2)

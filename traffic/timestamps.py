@@ -8,6 +8,7 @@ namespace shares (Linux, Documentation/networking/timestamping.rst).
 from __future__ import annotations
 
 import ctypes
+import errno
 import socket
 import struct
 import sys
@@ -149,6 +150,10 @@ def receive(
             payload, ancillary, _, address = sock.recvmsg(size, _ANCILLARY_BYTES)
         except BlockingIOError:
             break
+        except OSError as error:
+            if error.errno == errno.ENETDOWN:  # a tap says so once when its interface goes down, and works on
+                break
+            raise
         time_ns = NO_STAMP
         for level, kind, data in ancillary:
             if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPING:

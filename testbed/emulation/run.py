@@ -83,7 +83,7 @@ def play(folder: Path, channel: Channel) -> dict[str, Any]:
         sockets = control.sockets() | {name: open_socket(node) for name, node in wiring.nodes.items()}
         aims = [*targets.link_targets(wiring), *targets.path_targets(wiring), targets.control_target()]
         prober = Prober(aims, sockets, plan.duration_ns)
-        workload = stack.enter_context(Workload(wiring, folder))
+        workload = stack.enter_context(Workload(wiring, folder, pcap=job["pcap"]))
         nodes = {name: node.namespace.fd for name, node in wiring.nodes.items()}
         (folder / "live.json").write_text(json.dumps({"pid": os.getpid(), "namespaces": nodes}))
         stack.callback((folder / "live.json").unlink)

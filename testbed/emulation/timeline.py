@@ -37,7 +37,7 @@ class Timeline:
 
 
 def compile_timeline(wiring: Wiring) -> Timeline:
-    """Pack every change of the plan. Steps at time 0 were made by the build; routes at time 0 are the first tick."""
+    """Pack every change of the plan after time 0, which `Wiring.configure` sets up."""
     plan = wiring.plan
     entries: dict[int, list[tuple[int, str, Message]]] = defaultdict(list)
     held: dict[int, dict[tuple[str, int], tuple[int, queues.Impairment]]] = defaultdict(dict)
@@ -57,7 +57,7 @@ def compile_timeline(wiring: Wiring) -> Timeline:
                 far = filters.relight(end.far_index, what) if up else filters.darken(end.far_index, what)
                 entries[time_ns].append((place, end.far_node, far))
             was_up = up
-    for route in plan.routes:
+    for route in (route for route in plan.routes if route.time_ns > 0):
         place = _ROUTE[plan.node(route.node).role]
         for message in wiring.routes(route.node, route.destination, route.via):
             entries[route.time_ns].append((place, route.node, message))

@@ -52,7 +52,7 @@ class Wiring:
         return LinkEnd(direction.a, leaves.index, direction.b, arrives.index)
 
     def configure(self) -> None:
-        """Addresses, neighbours, queues and translation, as they are before the schedule's first instant."""
+        """Addresses, neighbours, queues, translation and routes, as they are at the schedule's first instant."""
         for node in self.nodes.values():
             for interface in node.intfList():
                 ends = {interface.link.intf1.node.name, interface.link.intf2.node.name}
@@ -73,6 +73,9 @@ class Wiring:
         for planned in self.plan.nodes:
             if planned.nat:
                 self._translate(planned.name)
+        for route in self.plan.routes:
+            if route.time_ns == 0:
+                self.nodes[route.node].netlink.send(self.routes(route.node, route.destination, route.via))
 
     def routes(self, node: str, destination: str, via: str) -> list[Message]:
         """The messages, one per family, of a route of the plan."""

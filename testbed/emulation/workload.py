@@ -1,18 +1,51 @@
-"""The declared flows of a plan, in a process of their own beside the player."""
+"""The declared flows of a plan, the attacker on their path and the captures: each in a process beside the player."""
 
 from __future__ import annotations
 
+import subprocess
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
+from typing import Final
 
+from testbed.emulation import probes
+from testbed.emulation.children import Child
 from testbed.emulation.wiring import Wiring
+from testbed.ground.errors import PlanError
+from testbed.kernel import filters
+from traffic.adversary import Crossing, run_adversary, selection
+from traffic.errors import TrafficError
+from traffic.flows import Flow, parse_flows
+from traffic.packets import NAT_T_PORT
+from traffic.session import HostSockets, SessionOptions, run_session
+from traffic.timestamps import open_tap, open_udp
+
+CAPTURES: Final = "pcap"  # folder in the run directory, one file per protected host
+LEDGER: Final = "adversary.jsonl"
 
 
 class Workload:
-    """Placeholder."""
+    """Everything beside the audit that runs on a plan's network. A context manager: nothing is left running."""
 
-    def __init__(self, wiring: Wiring, folder: Path) -> None:
-        pass
+    def __init__(self, wiring: Wiring, folder: Path, *, pcap: bool) -> None:
+        """Open the sockets; raises PlanError for flows that cannot be sent."""
+        self._wiring, self._folder = wiring, folder
+        self._stack = ExitStack()
+        self._session: Child | None = None
+        plan = wiring.plan
+        options = dict(plan.traffic)
+        self._action = options.pop("adversary", "none")
+        self._every = int(options.pop("adversary_every", 64))
+        try:
+            self._flows = parse_flows(plan.flows, wiring.lans)
+            self._options = SessionOptions(clear_udp_ports=(probes.PORT,), **options)
+        except TrafficError as error:
+            raise PlanError(f"plan of {plan.topology}: {error}") from None
+        self._hosts = {name: self._open(name) for name in _endpoints(self._flows)}
+        if pcap:
+            (folder / CAPTURES).mkdir()
+            for name in self._hosts:
+                self._capture(name)
 
     def __enter__(self) -> Workload:
         return self
@@ -20,10 +53,79 @@ class Workload:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        pass
+        self._stack.close()
 
     def start(self, realtime_ns: int) -> None:
-        pass
+        """Send from schedule time 0 on, which is `realtime_ns` on CLOCK_REALTIME; the attacker is there before."""
+        if not self._flows:
+            return
+        if self._action != "none":
+            attacker = Child("adversary", self._attack)
+            self._stack.callback(attacker.kill)
+        stop_ns = self._wiring.plan.duration_ns
+        work = (self._flows, self._options, self._hosts, realtime_ns, stop_ns, self._folder)
+        self._session = Child("traffic", lambda: run_session(*work))
+        self._stack.callback(self._session.kill)
 
     def finish(self, *, interrupted: bool) -> None:
-        pass
+        """Wait for the stragglers and the results; an interrupted run has none."""
+        if self._session is not None and not interrupted:
+            self._session.wait()
+
+    def _open(self, name: str) -> HostSockets:
+        node, lan = self._wiring.nodes[name], self._wiring.lans[name]
+        address = str(lan.host[0])
+        with node.namespace.entered():
+            udp = open_udp(address, NAT_T_PORT, tx_stamps=True, no_checksum=True)
+            tap = open_tap(node.intfList()[0].name)
+        inside = self._wiring.plan.node(name).inside
+        return HostSockets(name=name, address=address, inner=lan.inner, inside=inside, udp=udp, tap=tap)
+
+    def _capture(self, name: str) -> None:
+        """What arrives at and leaves a host, until the run ends."""
+        node = self._wiring.nodes[name]
+        file = self._folder / CAPTURES / f"{name}.pcap"
+        tcpdump = node.popen(
+            ["tcpdump", "-i", node.intfList()[0].name, "-U", "-w", str(file), "-Z", "root", "--immediate-mode"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=None,
+        )
+        self._stack.callback(tcpdump.wait)
+        self._stack.callback(tcpdump.terminate)
+
+    def _attack(self) -> None:
+        """At every satellite, on the way up: what comes from a terminal and goes to the gateway."""
+        wiring = self._wiring
+        crossings = []
+        for link in wiring.plan.links:
+            if link.kind != "user" or wiring.plan.node(link.b).role != "satellite":
+                continue
+            feeders = [other for other in wiring.plan.links if other.kind == "feeder" and other.a == link.b]
+            if len(feeders) != 1:
+                continue  # a satellite that changes its gateway: its way on is not one crossing
+            node = wiring.nodes[link.b]
+            arrives = wiring.interface(link.b, link.a)
+            leaves, onward = wiring.interface(link.b, feeders[0].b), wiring.interface(feeders[0].b, link.b)
+            if self._action == "bitflip":
+                what = f"{link.a}→{link.b}"
+                node.netlink.send([filters.divert(arrives.index, selection(self._every), what)])
+            with node.namespace.entered():
+                crossing = Crossing(
+                    name=link.b,
+                    read=open_tap(arrives.name),
+                    write=open_tap(leaves.name),
+                    source_mac=_mac(leaves.mac),
+                    destination_mac=_mac(onward.mac),
+                )
+            crossings.append(crossing)
+        network = [host.udp for host in self._hosts.values()]
+        run_adversary(self._action, self._every, crossings, lambda: False, self._folder / LEDGER, network=network)
+
+
+def _endpoints(flows: tuple[Flow, ...]) -> list[str]:
+    return sorted({name for flow in flows for name in (flow.src, flow.dst)})
+
+
+def _mac(written: str) -> bytes:
+    return bytes.fromhex(written.replace(":", ""))

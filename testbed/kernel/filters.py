@@ -21,7 +21,6 @@ _BPF_OPS_LEN, _BPF_OPS = 4, 5
 _MATCHALL_ACT, _U32_SEL, _U32_ACT, _U32_TERMINAL = 2, 5, 7, 1
 _ACT_KIND, _ACT_OPTIONS, _GACT_PARMS, _ACT_SHOT = 1, 2, 2, 2
 _DARK, _DIVERT = 1, 2  # priorities of the ingress filters
-_HANDLE: Final = 1
 
 # Classic BPF operations (linux/bpf_common.h)
 _LOAD_HALF, _LOAD_BYTE, _SHIFT_RIGHT, _AND = 0x28, 0x30, 0x74, 0x54
@@ -90,17 +89,13 @@ def relight(index: int, what: str) -> Message:
     return netlink.message(_DELTFILTER, 0, payload, f"relighting of {what}")
 
 
-def divert_esp(index: int, every: int, what: str) -> Message:
-    """Keep UDP-encapsulated ESP packets whose sequence number is every−1 modulo `every` from being forwarded.
+def divert(index: int, words: Sequence[tuple[int, int, int]], what: str) -> Message:
+    """Keep the IPv4 packets that match from being forwarded: what an on-path attacker takes in its hands.
 
-    A packet tap on the interface still sees them: that is how an on-path attacker holds a packet in its hands.
-    `every` is a power of two. IPv4 without options: ESP's sequence number stands 32 bytes into the packet.
+    `words`: 32-bit words of the packet that must all match, each (offset in bytes, mask, value). A packet tap on the
+    interface still sees the packets.
     """
-    keys = (
-        struct.pack("!II", 0x00FF0000, 0x00110000) + struct.pack("=ii", 8, 0),  # protocol UDP
-        struct.pack("!II", 0x0000FFFF, 4500) + struct.pack("=ii", 20, 0),  # to port 4500 (RFC 3948)
-        struct.pack("!II", every - 1, every - 1) + struct.pack("=ii", 32, 0),
-    )
+    keys = [struct.pack("!II", mask, value & mask) + struct.pack("=ii", offset, 0) for offset, mask, value in words]
     selector = struct.pack("=BBBxHHhhI", _U32_TERMINAL, 0, len(keys), 0, 0, 0, 0, 0) + b"".join(keys)
     options = netlink.attribute(_U32_SEL, selector) + netlink.nested(_U32_ACT, _drop())
     return _filter(index, _INGRESS, _DIVERT, _ETH_P_IP, "u32", options, what)

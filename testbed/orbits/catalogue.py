@@ -7,6 +7,7 @@ import hashlib
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +50,7 @@ class Catalogue:
         """The latest epoch of all satellites, UTC nanoseconds since 1970."""
         return int(self.epochs_ns.max())
 
-    @property
+    @cached_property
     def node_names(self) -> tuple[str, ...]:
         """Names for nodes of the network: 'NORAD12345', or the satellite's own name in a synthetic catalogue.
 

@@ -30,7 +30,6 @@ MINIMUM_AGE_S = 2 * 3600
 """Seconds for which a set is not fetched again (CelesTrak's rule)."""
 
 _TIMEOUT_S = 30.0
-_SIZE_MAX = 100_000_000  # bytes; all active satellites are 10 MB
 
 
 def fetch(group: str, folder: Path, *, base_url: str = CELESTRAK_URL, now: float | None = None) -> Path:
@@ -83,7 +82,8 @@ def _download(url: str, mend: str) -> bytes:
     request = urllib.request.Request(url, headers={"User-Agent": "satcom-testbed"})  # noqa: S310 - fetch() checks it
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as reply:  # noqa: S310 - the same
-            data: bytes = reply.read(_SIZE_MAX + 1)
+            data: bytes = reply.read()
+            return data
     except urllib.error.HTTPError as error:
         with error:
             said = " ".join(error.read(300).decode("utf-8", "replace").split())
@@ -93,9 +93,6 @@ def _download(url: str, mend: str) -> bytes:
     except (OSError, HTTPException) as error:
         reason = getattr(error, "reason", error)
         raise MachineError(f"{url}: cannot be reached ({reason}): check the network, {mend}") from None
-    if len(data) > _SIZE_MAX:
-        raise MachineError(f"{url}: the reply is larger than {_SIZE_MAX:,} bytes: check the address, {mend}")
-    return data
 
 
 def _replace(path: Path, data: bytes, now: float) -> None:

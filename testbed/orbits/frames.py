@@ -2,8 +2,8 @@
 
 SGP4 gives positions in TEME (true equator, mean equinox of date). The few sites are rotated into TEME, never the many
 satellites into the Earth's frame. The rotation is by GMST alone with UT1 = UTC and no polar motion (the pseudo
-Earth-fixed frame of Vallado, Fundamentals of Astrodynamics, 3.7). Against ITRS a site is then off by up to 25 m, and a
-range by about 10 m (33 ns): |UT1 - UTC| of 0.05 s in 2026 turns the equator by 23 m.
+Earth-fixed frame of Vallado, Fundamentals of Astrodynamics, 3.7). Against ITRS a site is then off by up to 23 m while
+|UT1 - UTC| stays below 0.05 s; with its 0.038 s of June 2026 a range is off by up to 17 m (57 ns).
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import io
 import json
 import re
 from collections.abc import Iterator, Mapping
+from math import isfinite
 from typing import Any
 from xml.parsers import expat
 
@@ -46,6 +47,7 @@ _UNUSED = {
     "ELEMENT_SET_NO": 0,
     "REV_AT_EPOCH": 0,
 }
+_EPOCHS_NS = range(parse_utc_ns("1957-10-04"), parse_utc_ns("2262-01-01"))  # from Sputnik to the end of int64
 _ALPHA5_MAX = 339_999  # the largest satellite number that a Satrec can hold
 
 
@@ -53,8 +55,9 @@ def read_json(text: str, source: str) -> Iterator[Elements]:
     """The elements in a JSON array of objects; `source` names the file in errors. Raises CatalogueError."""
     try:
         document = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise CatalogueError(f"{source} line {error.lineno}: broken JSON ({error.msg}): get the file again") from None
+    except ValueError as error:  # JSONDecodeError, or a whole number of thousands of digits
+        line, reason = getattr(error, "lineno", 1), getattr(error, "msg", str(error))
+        raise CatalogueError(f"{source} line {line}: broken JSON ({reason}): get the file again") from None
     except RecursionError:
         raise CatalogueError(f"{source} line 1: JSON is nested too deep: get the file again") from None
     if not isinstance(document, list):
@@ -82,7 +85,7 @@ def read_csv(text: str, source: str) -> Iterator[Elements]:
                 raise CatalogueError(f"{source} line {rows.line_num}: columns beyond the header ('{value}'): {MEND}")
             yield _elements(row, source, rows.line_num)
     except csv.Error as error:
-        raise CatalogueError(f"{source} line {rows.line_num}: broken CSV ({error}): get the file again") from None
+        raise CatalogueError(f"{source} line {rows.line_num + 1}: broken CSV ({error}): get the file again") from None
 
 
 def read_xml(text: str, source: str) -> Iterator[Elements]:
@@ -128,7 +131,7 @@ def _elements(record: Record, source: str, line: int) -> Elements:
             raise CatalogueError(f"{where}: {field} is missing: {MEND}")
     for field in _NUMERIC:
         value = str(record[field]).strip()
-        if not _NUMBER.fullmatch(value):
+        if not _NUMBER.fullmatch(value) or not isfinite(float(value)):
             raise CatalogueError(f"{where}: {field} is not a number ('{value}'): {MEND}")
         if field in _QUANTITIES:
             check_bounds(where, _QUANTITIES[field], value)
@@ -140,6 +143,8 @@ def _elements(record: Record, source: str, line: int) -> Elements:
         epoch_ns = parse_utc_ns(str(record["EPOCH"]).strip())
     except InputError:
         raise CatalogueError(f"{where}: EPOCH is not an ISO 8601 time ('{record['EPOCH']}'): {MEND}") from None
+    if epoch_ns not in _EPOCHS_NS:
+        raise CatalogueError(f"{where}: EPOCH is outside 1957 to 2261 ('{record['EPOCH']}'): {MEND}")
     satrec = Satrec()
     held = number if number <= _ALPHA5_MAX else 0
     omm.initialize(satrec, {**record, **_UNUSED, "NORAD_CAT_ID": held, "EPOCH": format_utc(epoch_ns, 6).rstrip("Z")})

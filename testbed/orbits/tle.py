@@ -85,11 +85,11 @@ def read_tle(text: str, source: str) -> Iterator[Elements]:
     for number, raw in enumerate(text.split("\n"), start=1):
         line = raw.rstrip()
         where = f"{source} line {number}"
+        if not line or line.startswith("#"):
+            continue
         if first:
             yield _elements(name, first, line, f"{source} line {first_line}", where, first_line)
             name = first = ""
-        elif not line or line.startswith("#"):
-            continue
         elif line.startswith("1 "):
             first, first_line = line, number
         elif line.startswith("2 ") or name:

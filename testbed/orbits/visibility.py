@@ -1,7 +1,7 @@
 """Who sees whom: slant range and elevation of satellites from sites.
 
-Ranges are geometric, both ends at the same instant: light time moves a satellite by less than 50 m meanwhile, and the
-atmosphere is left out (refraction lifts a satellite by 0.03° at 25° elevation).
+Ranges are geometric, both ends at the same instant: during the light time a satellite in a low orbit moves by less
+than 50 m. The atmosphere is left out: refraction lifts a satellite by 0.03° at 25° elevation.
 """
 
 from __future__ import annotations

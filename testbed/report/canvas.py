@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import io
 import re
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 import matplotlib
@@ -16,13 +17,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 WIDTH_PX: Final = 460
-HEIGHT_PX: Final = 290
+HEIGHT_PX: Final = 300
 """Size of a figure in SVG user units: legible one to a row on a phone and two to a row on a desk."""
 
-_LEFT_PX: Final = 50
-_RIGHT_PX: Final = 10
-_BOTTOM_PX: Final = 72
-AXES_WIDTH_PX: Final = WIDTH_PX - _LEFT_PX - _RIGHT_PX
+_LEFT_PX: Final = 52
+RIGHT_PX: Final = 10
+_BOTTOM_PX: Final = 76
+AXES_WIDTH_PX: Final = WIDTH_PX - _LEFT_PX - RIGHT_PX
 
 SVG_DPI: Final = 72
 """Matplotlib's SVG backend writes one user unit per point."""
@@ -46,10 +47,10 @@ _PAGE_VARIABLES: Final = {
     PURPLE: "--purple",
 }
 
-_STYLE: Final[dict[str, Any]] = {
+_STYLE: Final[Any] = {
     "svg.fonttype": "none",
     "font.family": "DejaVu Sans",  # comes with Matplotlib: the layout is the same everywhere
-    "font.size": 11,
+    "font.size": 12,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": MUTED,
     "axes.linewidth": 0.8,
@@ -69,14 +70,15 @@ _STYLE: Final[dict[str, Any]] = {
     "xtick.major.pad": 6,
     "ytick.major.pad": 6,
     "legend.frameon": False,
-    "legend.fontsize": 10,
+    "legend.fontsize": 11,
     "lines.linewidth": 1.6,
 }
 
 
-def style() -> Any:
+def style() -> AbstractContextManager[None]:
     """A context in which figures are made and written in the report's look."""
-    return matplotlib.rc_context(_STYLE)
+    context: AbstractContextManager[None] = matplotlib.rc_context(_STYLE)
+    return context
 
 
 def new_axes(top_px: float = 20) -> Axes:
@@ -107,8 +109,10 @@ def legend(axes: Axes) -> None:
 def to_svg(axes: Axes, name: str, title: str) -> str:
     """The figure of `axes` as an SVG element; `name` keeps its ids apart from those of other figures on a page."""
     out = io.StringIO()
+    figure = axes.figure
+    assert isinstance(figure, Figure)
     with matplotlib.rc_context({"svg.hashsalt": name}):
-        axes.figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     svg = out.getvalue()
     view = re.search(r'<svg [^>]*viewBox="([^"]*)"[^>]*>', svg)
     assert view is not None

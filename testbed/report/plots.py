@@ -23,8 +23,8 @@ MAX_DOTS: Final = 600
 LINE_POINTS: Final = 1200
 """Instants at which the planned delay is drawn, besides both sides of every change of way."""
 
-_ROW_PX: Final = 12
-_LABEL_PX: Final = 72
+_ROW_PX: Final = 13
+_LABEL_PX: Final = 76
 """Room that a handover's label takes: a line of it, and its length."""
 
 _KIND_LOOK: Final = {
@@ -213,17 +213,18 @@ def _time_axes(plan: Plan, nodes: set[str]) -> Axes:
     for instant in labels:
         axes.axvline(instant / 1e9, color=canvas.MUTED, linewidth=0.8, dashes=(3, 3), zorder=1)
         if flat or upright:
-            at_the_edge = flat and (plan.duration_ns - instant) * px_per_ns < _LABEL_PX / 2
+            room_px = (plan.duration_ns - instant) * px_per_ns + canvas.RIGHT_PX
+            aside_px = min(0.0, room_px - _LABEL_PX / 2) if flat else 0.0
             axes.annotate(
                 "\n".join(labels[instant]),
                 (instant / 1e9, 1),
-                (0, 3),
+                (aside_px, 3),
                 xycoords=axes.get_xaxis_transform(),
                 textcoords="offset points",
-                ha="right" if at_the_edge else "center",
+                ha="center",
                 va="bottom",
                 rotation=0 if flat else 90,
-                fontsize=9,
+                fontsize=10,
                 color=canvas.MUTED,
             )
     for event in plan.events:

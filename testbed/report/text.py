@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any, Final, TextIO
 
 from rich import box
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -23,40 +23,47 @@ _STYLES: Final = {"pass": "bold green", "fail": "bold red", "invalid": "bold yel
 
 def print_report(report: dict[str, Any], file: TextIO) -> None:
     """Print `report`, as `make_report` returns it, to `file`."""
-    console = Console(file=file, highlight=False, soft_wrap=False)
+    console = Console(file=file, highlight=False)
+    with console.capture() as capture:
+        _print(console, report)
+    file.write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()))
+
+
+def _print(console: Console, report: dict[str, Any]) -> None:
     style = _STYLES[report["verdict"]]
-    console.print()
     console.print(Text.assemble((report["verdict"].upper(), style), "  ", verdict_sentence(report)))
     _lines(console, report["reasons"], style)
     console.print()
-    console.print(_run_line(report), markup=False)
-    console.print(_plan_line(report), markup=False)
+    console.print(Text(_run_line(report)))
+    console.print(Text(_plan_line(report)))
     if report["audit"]:
         _paths(console, report["audit"])
         _links(console, report)
     if report["flows"]:
         _flows(console, report["flows"])
     if report["warnings"]:
-        console.print("\nWarnings", style="bold")
+        console.print()
+        console.print("Warnings", style="bold")
         _lines(console, report["warnings"], "yellow")
     console.print()
-    console.print(f"Report: {Path(report['run_dir']) / 'report.html'}", markup=False, soft_wrap=True)
+    console.print(Text(f"Report: {Path(report['run_dir']) / 'report.html'}"), soft_wrap=True)
 
 
 def _lines(console: Console, lines: list[str], style: str) -> None:
+    """A list; on a terminal long lines wrap with an indent, in plain text each stays one line that can be searched."""
     for line in lines[:LINES_SHOWN]:
-        row = Table.grid(padding=(0, 1))
-        row.add_row(Text("-", style), Text(line))
-        console.print(Padding(row, (0, 0, 0, 2)))
+        width = console.width - 4 if console.is_terminal else len(line) + 1
+        first, *rest = textwrap.wrap(line, width, break_on_hyphens=False)
+        console.print(Text.assemble(("  - ", style), "\n    ".join([first, *rest])), soft_wrap=True)
     if len(lines) > LINES_SHOWN:
         console.print(f"    and {len(lines) - LINES_SHOWN} more in report.json")
 
 
 def _run_line(report: dict[str, Any]) -> str:
     run = report["run"]
-    place = "guest (user-mode Linux" if report["where"] == "uml" else "this machine (Linux"
-    played = f"{run['played_s']:.1f} of {report['duration_s']:.1f} s played"
-    return f"{report['topology']} from {report['start']}, {played} in {place} {run['kernel']})"
+    place = "in the guest" if report["where"] == "uml" else "natively"
+    played = f"{run['played_s']:.1f} of {report['duration_s']:.1f} s played {place}"
+    return f"{report['topology']} from {report['start']}, {played}, Linux {run['kernel']}"
 
 
 def _plan_line(report: dict[str, Any]) -> str:
@@ -69,7 +76,8 @@ def _plan_line(report: dict[str, Any]) -> str:
 
 def _table(title: str, columns: list[str]) -> Table:
     """The first column holds names and may wrap, the last a judgement; between them are figures."""
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", padding=(0, 1, 0, 0))
+    look: dict[str, Any] = {"box": box.SIMPLE_HEAD, "show_edge": False, "pad_edge": False}
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim", **look)
     table.add_column(columns[0], overflow="fold")
     for column in columns[1:-1]:
         table.add_column(column, justify="right", no_wrap=True)
@@ -120,6 +128,7 @@ def _links(console: Console, report: dict[str, Any]) -> None:
             _error(row, "p90", budget["link_p90_us"]),
             _result(row),
         )
+    console.print()
     console.print(table)
 
 
@@ -137,4 +146,5 @@ def _flows(console: Console, flows: list[dict[str, Any]]) -> None:
             *(number(delay_ms[quantile], 2) for quantile in ("p50", "p95", "p99")),
             Text(verdict, style),
         )
+    console.print()
     console.print(table)

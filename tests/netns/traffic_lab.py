@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import itertools
 import os
+import socket
 import subprocess
 import threading
 from collections.abc import Callable
@@ -28,11 +29,14 @@ class Lab:
     def __init__(self) -> None:
         self._prefix = f"trf{os.getpid()}-{next(_numbers)}-"
         self._names: list[str] = []
+        self._sockets: list[socket.socket] = []
 
     def __enter__(self) -> Lab:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for sock in self._sockets:
+            sock.close()
         for name in self._names:
             run(f"ip netns del {self._prefix}{name}")
 
@@ -62,7 +66,7 @@ class Lab:
             self.ip(name, f"link set {interface} up")
 
     def within(self, name: str, function: Callable[..., T], *arguments: Any, **keywords: Any) -> T:
-        """Call a function in a thread that has entered the namespace; sockets it opens stay there."""
+        """Call a function in a thread that has entered the namespace; a socket it returns is closed with the lab."""
         results: list[T] = []
         errors: list[BaseException] = []
 
@@ -80,4 +84,6 @@ class Lab:
         thread.join()
         if errors:
             raise errors[0]
+        if isinstance(results[0], socket.socket):
+            self._sockets.append(results[0])
         return results[0]

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+
 from testbed.ground.units import parse_utc_ns
 from testbed.orbits.catalogue import Catalogue, read_catalogue
 

@@ -8,6 +8,7 @@ from orbit_data import START_NS, S, starlink, starlink_lines
 from sgp4.api import jday
 from sgp4.propagation import gstime
 from skyfield.api import EarthSatellite, load, wgs84
+
 from testbed.ground.units import parse_utc_ns
 from testbed.orbits.frames import (
     DAY_NS,

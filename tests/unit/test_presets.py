@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from orbit_data import START_NS, starlink
+
 from testbed.orbits.presets import STARLINK_2026, STARLINK_2026_BROADBAND, STARLINK_2026_D2C, STARLINK_GEN1
 from testbed.orbits.walker import Shell, walker_catalogue
 
@@ -19,7 +20,8 @@ def test_2026_shells_lie_where_the_real_ones_do(shell: Shell) -> None:
     catalogue = starlink()
     inclination_deg = np.degrees([satrec.inclo for satrec in catalogue.satrecs])
     altitude_m = catalogue.mean_altitude_m
-    here = (np.abs(inclination_deg - shell.inclination_deg) < 0.5) & (np.abs(altitude_m - shell.altitude_m) < 10e3)
+    wide_m = 25e3 if shell in STARLINK_2026_D2C else 10e3  # the low shells are spread over 40 km
+    here = (np.abs(inclination_deg - shell.inclination_deg) < 0.5) & (np.abs(altitude_m - shell.altitude_m) < wide_m)
     assert np.count_nonzero(here) == pytest.approx(OBSERVED_2026[shell.name], rel=0.07)
     assert np.median(altitude_m[here]) == pytest.approx(shell.altitude_m, abs=1e3)
     assert np.median(inclination_deg[here]) == pytest.approx(shell.inclination_deg, abs=0.1)

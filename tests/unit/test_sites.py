@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from skyfield.api import wgs84
+
 from testbed.ground.constants import EARTH_MEAN_RADIUS_M
 from testbed.ground.errors import ScenarioError
 from testbed.orbits.sites import Site, ecef_m, great_circle_m, up_ecef

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from orbit_data import START_NS, S, starlink, starlink_lines
 from skyfield.api import EarthSatellite, load, wgs84
+
 from testbed.ground.constants import SPEED_OF_LIGHT_M_S, WGS84_A_M
 from testbed.ground.errors import PlanError
 from testbed.orbits.catalogue import Catalogue
@@ -69,7 +70,7 @@ def test_look_does_not_depend_on_the_frame(
             [2 * (x * z - y * w), 2 * (y * z + x * w), 1 - 2 * (x * x + y * y)],
         ]
     )
-    direction = np.array(way) + [0.0, 0.0, 1.5]
+    direction = np.add(way, (0.0, 0.0, 1.5))
     site = Site("x", latitude, longitude)
     arrays = (ecef_m(site)[None, None], up_ecef(site)[None, None], (6.4e6 + height_m) * direction[None, None])
     range_m, elevation_deg = look(*arrays)

@@ -1,0 +1,58 @@
+"""The command `testbed`: one file per command, exit codes from the errors."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from testbed import __version__
+from testbed.ground.errors import TestbedError
+
+COMMANDS = {
+    "clean": "testbed.cli.clean",
+    "doctor": "testbed.cli.doctor",
+    "fetch": "testbed.cli.fetch",
+    "plan": "testbed.cli.plan",
+    "report": "testbed.cli.report",
+    "run": "testbed.cli.run",
+    "shell": "testbed.cli.shell",
+    "topologies": "testbed.cli.topologies",
+}
+
+
+class Commands(click.Group):
+    """Loads a command's file only when it is asked for: `--version` need not import numpy."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return sorted(COMMANDS)
+
+    def get_command(self, _ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(COMMANDS[cmd_name]).command
+        return command
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="testbed")
+def testbed() -> None:
+    """Emulate satellite links for government communications, and measure what was emulated.
+
+    \b
+    testbed doctor                              what this machine can do
+    testbed run starlink-italy --duration 60    plan, build, play, audit, report
+
+    Exit codes: 0 every check passed; 1 a check failed; 2 bad usage or input; 3 this machine cannot do it;
+    4 the run is not valid; 130 interrupted.
+    """
+
+
+def main() -> None:
+    """Entry point: an error that the testbed raised on purpose is one line, not a trace."""
+    try:
+        testbed()
+    except TestbedError as error:
+        sys.stderr.write(f"testbed: {error}\n")
+        sys.exit(error.exit_code)

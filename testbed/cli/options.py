@@ -1,0 +1,81 @@
+"""Options that mean the same everywhere, and the plan they ask for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from testbed.cli import finder
+from testbed.ground.constants import NS_PER_S
+from testbed.ground.errors import InputError
+from testbed.ground.units import parse_duration_ns, parse_utc_ns
+from testbed.orbits.catalogue import Catalogue, read_catalogue
+from testbed.orbits.presets import STARLINK_2026
+from testbed.orbits.walker import walker_catalogue
+from testbed.plan.build import build_plan
+from testbed.plan.model import Plan
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+BUILT_IN = "built-in: Starlink shells as observed on 2026-06-14"
+
+
+def planning(command: Command) -> Command:
+    """What a plan is made from."""
+    decorators = [
+        click.option(
+            "--catalogue",
+            type=click.Path(path_type=Path),
+            help="Orbital elements: TLE or OMM, also .gz. Without it the built-in shells.",
+        ),
+        click.option("--start", metavar="UTC", help="ISO 8601. Default: the newest epoch of the catalogue, or now."),
+        click.option("--duration", default="60", show_default=True, metavar="S", help="Seconds, or like 5min."),
+        click.option("--step", default=100, show_default=True, metavar="MS", help="How often delays are renewed."),
+        click.option("--seed", default=0, show_default=True, help="For everything drawn by chance."),
+        click.option("-p", "parameters", multiple=True, metavar="KEY=VALUE", help="Topology parameter; repeatable."),
+    ]
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command
+
+
+def make_plan(
+    topology: str,
+    *,
+    catalogue: Path | None,
+    start: str | None,
+    duration: str,
+    step: int,
+    seed: int,
+    parameters: tuple[str, ...],
+) -> Plan:
+    """Find, read, compute; raises InputError."""
+    scenario = finder.find(topology).scenario(**_pairs(parameters))
+    duration_ns = parse_duration_ns(duration)
+    if duration_ns <= 0:
+        raise InputError(f"--duration {duration} is not positive: write the seconds to play, like 60")
+    if step <= 0:
+        raise InputError(f"--step {step} is not positive: write milliseconds, like 100")
+    start_ns = None if start is None else parse_utc_ns(start)
+    elements: Catalogue
+    if catalogue is None:
+        start_ns = time.time_ns() // NS_PER_S * NS_PER_S if start_ns is None else start_ns
+        elements = walker_catalogue(STARLINK_2026, start_ns, BUILT_IN)
+    else:
+        elements = read_catalogue(catalogue)
+        start_ns = elements.newest_epoch_ns // NS_PER_S * NS_PER_S if start_ns is None else start_ns
+    return build_plan(scenario, elements, start_ns, duration_ns, step * 1_000_000, seed)
+
+
+def _pairs(parameters: tuple[str, ...]) -> dict[str, str]:
+    pairs = {}
+    for text in parameters:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(f"-p '{text}' is not KEY=VALUE")
+        pairs[key] = value
+    return pairs

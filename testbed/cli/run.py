@@ -1,0 +1,71 @@
+"""testbed run: plan, build, play, audit, report."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from testbed.cli.options import make_plan, planning
+from testbed.cli.progress import Follow
+from testbed.ground.errors import InputError, RunError
+from testbed.lab import launch, place, rundir
+from testbed.plan.store import read_parquet
+from testbed.report.results import exit_code, write_report
+from testbed.report.text import print_report
+
+
+@click.command("run")
+@click.argument("topology", required=False)
+@planning
+@click.option("--plan", "plan_file", type=click.Path(path_type=Path), help="Play this plan instead of a topology.")
+@click.option("--where", type=click.Choice(["auto", "native", "uml"]), default="auto", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Run directory; default runs/…")
+@click.option("--pcap", is_flag=True, help="Capture at every protected host.")
+@click.option("--readback/--no-readback", default=True, help="Compare what the kernel holds with the plan.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(
+    topology: str | None,
+    plan_file: Path | None,
+    where: place.Where,
+    out: Path | None,
+    pcap: bool,
+    readback: bool,
+    form: str,
+    **asked: Any,
+) -> None:
+    """Plan TOPOLOGY (or take --plan FILE), play it, and judge what was measured.
+
+    \b
+    testbed run starlink-italy --catalogue starlink.tle --duration 60
+    testbed run starlink-italy -p adversary=bitflip --format json
+    testbed run --plan plan.parquet
+    """
+    if (topology is None) == (plan_file is None):
+        raise click.UsageError("name a TOPOLOGY or give --plan FILE, one of the two")
+    chosen = place.choose(where)
+    plan = read_parquet(plan_file) if plan_file is not None else make_plan(str(topology), **asked)
+    folder = rundir.create(plan, out, readback=readback, pcap=pcap)
+    with Follow(chosen) as follow:
+        code = launch.play(folder, chosen, follow)
+    _refuse_broken(folder, code)
+    report = write_report(folder)
+    if form == "json":
+        click.echo(json.dumps(report, indent=1, ensure_ascii=False))
+    else:
+        print_report(report, sys.stdout)
+    sys.exit(exit_code(report))
+
+
+def _refuse_broken(folder: Path, code: int) -> None:
+    """A runner that broke off has nothing to judge; raises RunError or InputError, with the reason it left."""
+    outcome = folder / "run.json"
+    if not outcome.is_file():
+        words = (folder / "runner.log").read_text(errors="replace").strip().split("\n")
+        raise RunError(f"the runner broke off ({words[-1] or f'exit code {code}'}): see {folder / 'runner.log'}")
+    run = json.loads(outcome.read_text())
+    if run["ended"] == "failed":
+        raise {2: InputError}.get(code, RunError)(f"{run['error']} (run directory {folder})")
