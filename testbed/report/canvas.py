@@ -91,13 +91,12 @@ def new_axes(top_px: float = 20) -> Axes:
     return axes
 
 
-def legend(axes: Axes) -> None:
-    """The legend in a row under the axes, where it hides no data."""
-    figure = axes.figure
-    figure.legend(
+def legend(axes: Axes, columns: int = 5) -> None:
+    """The legend in rows of `columns` under the axes, where it hides no data."""
+    axes.figure.legend(
         loc="lower left",
         bbox_to_anchor=(_LEFT_PX / WIDTH_PX, 0.0),
-        ncols=5,
+        ncols=columns,
         columnspacing=1.2,
         handletextpad=0.4,
         handlelength=1.6,
@@ -116,9 +115,10 @@ def to_svg(axes: Axes, name: str, title: str) -> str:
     svg = out.getvalue()
     view = re.search(r'<svg [^>]*viewBox="([^"]*)"[^>]*>', svg)
     assert view is not None
-    opening = '<svg xmlns="http://www.w3.org/2000/svg" class="plot" role="img" '
+    opening = '<svg xmlns="http://www.w3.org/2000/svg" class="plot" role="img" stroke-linejoin="round" '
     svg = f'{opening}viewBox="{view[1]}" aria-label="{html.escape(title)}">{svg[view.end() :]}'
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)  # it would apply to the whole page
     svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
     svg = svg.replace("xlink:href", "href").replace("'DejaVu Sans'", "var(--sans, sans-serif)")
     for colour, variable in _PAGE_VARIABLES.items():

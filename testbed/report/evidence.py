@@ -83,7 +83,8 @@ def lost_tx_ns(packets: NDArray[np.void]) -> NDArray[np.int64]:
     stamped = np.sort(packets[packets["tx_ns"] >= 0], order="sequence")
     if not len(stamped):
         return np.full(len(lost), -1)
-    return np.interp(lost, stamped["sequence"], stamped["tx_ns"]).astype(np.int64)
+    tx_ns: NDArray[np.int64] = np.interp(lost, stamped["sequence"], stamped["tx_ns"]).astype(np.int64)
+    return tx_ns
 
 
 def _read_json(file: Path, gaps: list[str]) -> dict[str, Any] | None:

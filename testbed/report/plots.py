@@ -188,7 +188,7 @@ def _flow_plot(evidence: Evidence, number: int, flow: dict[str, Any], packets: N
             )
         top = float(arrived["delay_ns"].max()) / 1e6 if len(arrived) else 1.0
         axes.set_ylim(0, top * (1.3 if alarms else 1.1))
-        canvas.legend(axes)
+        canvas.legend(axes, columns=3)
         svg = canvas.to_svg(axes, f"flow-{number}", f"One-way delay of {flow['name']}")
     raised = f" Triangles at the top mark the alarms at {flow['dst']}." if alarms else ""
     caption = (

@@ -6,16 +6,18 @@ import shutil
 import stat
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from traffic_hosts import MILAN, S, WORKLOAD, flow, hosts, play, reasons_beyond_pacing, routed
+from traffic_hosts import MILAN, WORKLOAD, S, flow, hosts, play, reasons_beyond_pacing, routed
 from traffic_lab import Lab
 
 from traffic.errors import SessionError
+from traffic.flows import parse_flows
 from traffic.records import NOT_RECEIVED, PACKET_DTYPE
-from traffic.session import SessionOptions
+from traffic.session import SessionOptions, run_session
 from traffic.timestamps import open_udp
 from traffic.verdicts import Verdict
 
@@ -132,7 +134,7 @@ def test_missing_stamps_make_the_session_invalid(lab: Lab, tmp_path: Path) -> No
     opened = hosts(lab)
     opened["rome"].udp.close()
     unstamped = lab.within("rome", open_udp, "10.0.1.2", 4500, no_checksum=True)
-    opened["rome"] = type(opened["rome"])("rome", "10.0.1.2", "10.77.0.1", False, unstamped, opened["rome"].tap)
+    opened["rome"] = replace(opened["rome"], udp=unstamped)
     document, rows = play([flow("upload", "rome", "milan", 50, 200, 0)], opened, tmp_path, 0.5)
     assert "25 of 25 packets lack a kernel time stamp" in document["invalid_reasons"]
     assert np.all(rows["delay_ns"] == -1)
@@ -167,14 +169,17 @@ def test_probes_may_pass_in_the_clear_and_others_may_not(lab: Lab, tmp_path: Pat
     assert document["flows"][0]["integrity"]["verdict"] != "attacked"  # no flow's association was touched
 
 
-def test_unknown_hosts_and_reused_folders_are_refused(lab: Lab, tmp_path: Path) -> None:
-    opened = hosts(lab)
+def test_a_folder_with_keys_is_refused(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "keys.json").touch()
     with pytest.raises(SessionError, match=r"keys\.json: File exists; keys are never written over others"):
-        (tmp_path / "keys.json").touch()
-        play(WORKLOAD, opened, tmp_path, 1)
-    del opened["milan"]
-    from traffic.flows import parse_flows
-    from traffic.session import run_session
+        play(WORKLOAD, hosts(lab), tmp_path, 1)
 
+
+def test_hosts_without_sockets_and_mixed_families_are_refused(lab: Lab, tmp_path: Path) -> None:
+    opened, flows = hosts(lab), parse_flows(WORKLOAD)
+    mixed = opened | {"milan": replace(opened["milan"], inner="fd77::2")}
+    with pytest.raises(SessionError, match="inner addresses of its hosts are IPv4 and IPv6"):
+        run_session(flows, SessionOptions(), mixed, time.time_ns(), S, tmp_path)
+    del opened["milan"]
     with pytest.raises(SessionError, match="no sockets were handed over for host 'milan'"):
-        run_session(parse_flows(WORKLOAD), SessionOptions(), opened, time.time_ns(), S, tmp_path)
+        run_session(flows, SessionOptions(), opened, time.time_ns(), S, tmp_path)

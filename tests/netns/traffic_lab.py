@@ -17,9 +17,9 @@ _CLONE_NEWNET = 0x40000000
 _numbers = itertools.count()
 
 
-def run(command: str) -> None:
-    """One command, without a shell; raises with what it said."""
-    result = subprocess.run(command.split(), capture_output=True, text=True, check=False)
+def run(command: str, *words: str) -> None:
+    """One command, without a shell, and words that may hold spaces; raises with what it said."""
+    result = subprocess.run([*command.split(), *words], capture_output=True, text=True, check=False)
     assert result.returncode == 0, f"{command}: {result.stderr}"
 
 
@@ -39,6 +39,10 @@ class Lab:
             sock.close()
         for name in self._names:
             run(f"ip netns del {self._prefix}{name}")
+
+    def name(self, name: str) -> str:
+        """The real name of a namespace."""
+        return self._prefix + name
 
     def add(self, name: str, *, forward: bool = False) -> None:
         """A namespace with its loopback up."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from skyfield.api import EarthSatellite, load, wgs84
 
 from testbed.ground.errors import PlanError
 from testbed.orbits.propagate import Ephemeris
+from testbed.orbits.visibility import range_elevation
 from testbed.plan.access import Leg, assign, ephemeris_window, serving, slots
 
 starts = st.integers(0, 4_000_000_000 * S)
@@ -29,7 +32,7 @@ def test_slots_cover_the_plan_without_a_gap(start_ns, duration_ns):
     found = slots(start_ns, duration_ns)
     assert found[0][0] == 0
     assert found[-1][1] == duration_ns
-    assert all(end == begin for (_, end), (begin, _) in zip(found, found[1:], strict=False))
+    assert all(end == begin for (_, end), (begin, _) in pairwise(found))
     assert all(0 < end - begin <= 15 * S for begin, end in found)
 
 
@@ -60,7 +63,7 @@ def test_legs_follow_each_other_and_one_satellite_has_one_gateway(scenario):
         for its_legs in legs:
             assert its_legs[0].begin_ns == 0
             assert its_legs[-1].end_ns == 300 * S
-            for old, new in zip(its_legs, its_legs[1:], strict=False):
+            for old, new in pairwise(its_legs):
                 assert old.end_ns == new.begin_ns
                 assert (old.satellite, old.gateway) != (new.satellite, new.gateway)
         for begin_ns, _ in slots(START_NS, 300 * S):
@@ -84,14 +87,9 @@ def test_a_satellite_keeps_its_gateway_while_it_sees_it():
     ephemeris = Ephemeris(sparse(), *ephemeris_window(start_ns, duration_ns))
     legs = assign(scenario, sparse(), ephemeris, start_ns, duration_ns)
     changes = [
-        (old, new)
-        for its in legs
-        for old, new in zip(its, its[1:], strict=False)
-        if old.satellite == new.satellite and not new.outage
+        (old, new) for its in legs for old, new in pairwise(its) if old.satellite == new.satellite and not new.outage
     ]
     assert changes
-    from testbed.orbits.visibility import range_elevation
-
     for old, new in changes:
         times = start_ns + new.begin_ns + np.array([0, 15 * S])
         site = scenario.gateways[old.gateway].site
@@ -116,8 +114,6 @@ def test_the_highest_satellite_serves_says_skyfield():
         place = wgs84.latlon(site.latitude_deg, site.longitude_deg)
         return (satellite - place).at(times).altaz()[0].degrees
 
-    from testbed.orbits.visibility import range_elevation
-
     judged = 0
     for terminal, its_legs in zip(scenario.terminals, legs, strict=True):
         for begin_ns in (-3 * S, 12 * S, 27 * S, 42 * S):
@@ -140,8 +136,6 @@ def test_the_highest_satellite_serves_says_skyfield():
 
 def test_ties_go_to_the_lowest_number():
     """Two copies of a shell: of each pair of twins the lower number serves, wherever it stands in the file."""
-    from dataclasses import replace
-
     one = dense()
     count = len(one)
     twins = replace(
@@ -170,8 +164,6 @@ def test_a_gateway_that_sees_nothing_is_named_as_the_cause():
 
 
 def test_low_satellites_do_not_serve():
-    from dataclasses import replace
-
     with pytest.raises(PlanError, match="no satellite"):
         legs_of(replace(italy(), minimum_altitude_m=600e3), dense(), START_NS, 60 * S)
 
@@ -180,8 +172,4 @@ def test_serving_keeps_the_last_leg_in_an_outage_and_the_first_before_any():
     first, none, last = Leg(0, 5, 1, 0), Leg(5, 9, -1, -1, "x"), Leg(9, 12, 2, 0)
     assert serving([first, none, last], 6) is first
     assert serving([first, none, last], 9) is last
-    assert serving([replace_begin(none, 0), last], 0) is last
-
-
-def replace_begin(leg, begin_ns):
-    return Leg(begin_ns, leg.end_ns, leg.satellite, leg.gateway, leg.cause)
+    assert serving([replace(none, begin_ns=0), last], 0) is last

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def test_breakdown_explains_a_path():
     assert set(parts) == {"user", "feeder", "fibre"}
     assert parts["user"]["overhead"] == 8 * MS
     assert parts["feeder"]["overhead"] == 0
-    hops = [steps_between(plan, a, b)["delay_ns"][0] for a, b in zip(nodes[1:], nodes[2:-1], strict=False)]
+    hops = [steps_between(plan, a, b)["delay_ns"][0] for a, b in pairwise(nodes[1:-1])]
     assert sum(sum(part.values()) for part in parts.values()) == sum(hops)
 
 

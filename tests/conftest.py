@@ -1,0 +1,16 @@
+"""The tiers: unit and netns here, netem here or in the guest, examples from outside. In CI no tier may be skipped."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """netns tests need root; elsewhere that is a skip with a reason, in CI a failure."""
+    if item.get_closest_marker("netns") and os.geteuid() != 0:
+        reason = "needs root for network namespaces"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"tier netns skipped in CI: {reason}", pytrace=False)
+        pytest.skip(reason)
