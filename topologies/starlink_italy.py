@@ -6,6 +6,7 @@ Milan. The three gateways stand at Milano, Foggia and Marsala.
 
 from __future__ import annotations
 
+from testbed.emulation.planned import planned_topo
 from testbed.plan.delays import Overheads
 from testbed.plan.scenario import (
     Access,
@@ -110,3 +111,7 @@ def scenario(**parameters: str) -> Scenario:
         parameters=values,
         assumptions=(*ASSUMPTIONS, ORDER_ASSUMPTIONS[values["order"]]),
     )
+
+
+topos = {"starlink_italy": lambda **parameters: planned_topo(scenario, **parameters)}
+"""For `mn --custom topologies/starlink_italy.py --topo starlink_italy[,parameter=value…]`."""

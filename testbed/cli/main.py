@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 
 import click
@@ -51,6 +52,7 @@ def testbed() -> None:
 
 def main() -> None:
     """Entry point: an error that the testbed raised on purpose is one line, not a trace."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that everything is taken down
     try:
         testbed()
     except TestbedError as error:

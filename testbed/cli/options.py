@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,18 +9,13 @@ from typing import Any, TypeVar
 import click
 
 from testbed.cli import finder
-from testbed.ground.constants import NS_PER_S
 from testbed.ground.errors import InputError
 from testbed.ground.units import parse_duration_ns, parse_utc_ns
-from testbed.orbits.catalogue import Catalogue, read_catalogue
-from testbed.orbits.presets import STARLINK_2026
-from testbed.orbits.walker import walker_catalogue
 from testbed.plan.build import build_plan
+from testbed.plan.inputs import elements
 from testbed.plan.model import Plan
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-BUILT_IN = "built-in: Starlink shells as observed on 2026-06-14"
 
 
 def planning(command: Command) -> Command:
@@ -61,14 +55,8 @@ def make_plan(
     if step <= 0:
         raise InputError(f"--step {step} is not positive: write milliseconds, like 100")
     start_ns = None if start is None else parse_utc_ns(start)
-    elements: Catalogue
-    if catalogue is None:
-        start_ns = time.time_ns() // NS_PER_S * NS_PER_S if start_ns is None else start_ns
-        elements = walker_catalogue(STARLINK_2026, start_ns, BUILT_IN)
-    else:
-        elements = read_catalogue(catalogue)
-        start_ns = elements.newest_epoch_ns // NS_PER_S * NS_PER_S if start_ns is None else start_ns
-    return build_plan(scenario, elements, start_ns, duration_ns, step * 1_000_000, seed)
+    satellites, start_ns = elements(catalogue, start_ns)
+    return build_plan(scenario, satellites, start_ns, duration_ns, step * 1_000_000, seed)
 
 
 def _pairs(parameters: tuple[str, ...]) -> dict[str, str]:

@@ -19,7 +19,7 @@ from testbed.emulation.nodes import EmulatedHost, EmulatedLink, EmulatedNode, Em
 from testbed.emulation.player import Player
 from testbed.emulation.timeline import compile_timeline
 from testbed.emulation.wiring import Wiring
-from testbed.ground.clock import RealClock
+from testbed.ground.clock import Clock, ManualClock, RealClock
 from testbed.plan.model import Plan
 
 
@@ -67,6 +67,7 @@ class Emulation:
         self.wiring = Wiring(plan)
         self.player: Player | None = None
         self._background = background
+        self._clock: Clock = ManualClock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
 
@@ -83,10 +84,14 @@ class Emulation:
         self.player = Player(compile_timeline(self.wiring), sockets)
         if self._background:
             activities: list[Activity] = [self.player]
-            clock = RealClock(time.monotonic_ns())
-            play = (activities, clock, self._stopping.is_set)
+            self._clock = RealClock(time.monotonic_ns())
+            play = (activities, self._clock, self._stopping.is_set)
             self._thread = threading.Thread(target=run_activities, args=play, name="player", daemon=True)
             self._thread.start()
+
+    def now_ns(self) -> int:
+        """Schedule time of a plan that plays in the background; 0 before it starts."""
+        return self._clock.now_ns()
 
     def stop(self) -> None:
         """Stop playing; the network keeps its last state."""

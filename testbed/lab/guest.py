@@ -144,9 +144,15 @@ class Guest:
         """Tell the command something over its control channel."""
         self.channel.sendall(json.dumps(message).encode() + b"\n")
 
-    def serve(self, on_message: Callable[[Message], None], on_output: Callable[[bytes], object]) -> int:
+    def serve(
+        self,
+        on_message: Callable[[Message], None],
+        on_output: Callable[[bytes], object],
+        source: int | None = None,
+    ) -> int:
         """Pass on messages and output until the command ends; returns its exit code.
 
+        `source`: a file descriptor that the command reads as its standard input, once it has said that it is ready.
         Raises RunError when the guest does not boot or dies on its way.
         """
         booted = False
@@ -156,6 +162,9 @@ class Guest:
             selector.register(self.output, selectors.EVENT_READ)
             while True:
                 for key, _ in selector.select(1.0):
+                    if key.fd == source:
+                        self.output.sendall(os.read(source, _CHUNK))
+                        continue
                     if key.fileobj is self.output:
                         data = self.output.recv(_CHUNK)
                         if data:
@@ -168,6 +177,8 @@ class Guest:
                         if "exit" in message:
                             self._drain(on_output)
                             return int(message["exit"])
+                        if source is not None and message.get("stage") == "ready":
+                            selector.register(source, selectors.EVENT_READ)
                         on_message(message)
                 if self._watchdog.poll() is not None:
                     raise RunError(f"the guest ended before its command did; its console: {self._last_words()}")

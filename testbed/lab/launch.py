@@ -35,7 +35,7 @@ def play(folder: Path, place: Place, on_message: Callable[[Message], None]) -> i
     if place == "native":
         return _natively(folder, log, on_message)
     with log.open("wb") as output:
-        job = Job([sys.executable, "-m", RUNNER, str(folder)], _project(), folder)
+        job = Job([sys.executable, "-m", RUNNER, str(folder)], project(), folder)
         with Guest(job, identity.ordinary_user(folder)) as guest, _asking(lambda: guest.send({"do": "stop"})):
             return guest.serve(on_message, output.write)
 
@@ -52,7 +52,7 @@ def _natively(folder: Path, log: Path, on_message: Callable[[Message], None]) ->
             pass_fds=[far.fileno()],
             start_new_session=True,
             env=environment,
-            cwd=_project(),
+            cwd=project(),
         )
         far.close()
         with _asking(lambda: near.sendall(b'{"do": "stop"}\n')), near.makefile() as lines:
@@ -78,6 +78,6 @@ def _asking(stop: Callable[[], None]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _project() -> Path:
+def project() -> Path:
     """The folder that holds the package, so that the runner imports the same one."""
     return Path(__file__).parents[2]

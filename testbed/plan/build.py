@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from itertools import zip_longest
 from typing import Any
 
 from testbed.ground.constants import NS_PER_S
@@ -14,7 +15,7 @@ from testbed.orbits.catalogue import Catalogue, stale_warning
 from testbed.orbits.propagate import Ephemeris
 from testbed.plan.access import Leg, assign, ephemeris_window
 from testbed.plan.geometry import Geometry
-from testbed.plan.handover import Handovers, find_handovers
+from testbed.plan.handover import Handovers, find_handovers, held_ns
 from testbed.plan.model import Event, Lan, Node, Plan, Role
 from testbed.plan.routing import paths, routes
 from testbed.plan.scenario import Centre, Gateway, Pop, Scenario, Terminal
@@ -138,12 +139,13 @@ def _events(
         )
         for handover in handovers.events
     ]
-    for terminal, its_legs in zip(scenario.terminals, legs, strict=True):
-        events += [
-            Event(leg.begin_ns, "outage", terminal.name, leg.cause, leg.end_ns - leg.begin_ns)
-            for leg in its_legs
-            if leg.outage
-        ]
+    for number, its_legs in enumerate(legs):
+        for leg, after in zip_longest(its_legs, its_legs[1:]):
+            if leg.outage:
+                # Its path may come back through a feeder link that holds others' packets.
+                window_ns = leg.end_ns - leg.begin_ns + (held_ns(handovers.raises, number, after) if after else 0)
+                name = scenario.terminals[number].name
+                events.append(Event(leg.begin_ns, "outage", name, leg.cause, window_ns))
     return tuple(sorted(events, key=lambda event: (event.time_ns, event.node)))
 
 

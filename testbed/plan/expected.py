@@ -78,7 +78,7 @@ def planned_loss(plan: Plan, source: str, destination: str, tx_ns: NDArray[np.in
         transit = path_delay_ns(plan, path, tx_ns)
         crossed = path_nodes(path)
         events = [event for event in plan.events if event.node in crossed]
-    planned = np.isnan(transit)
+    planned: NDArray[np.bool_] = np.isnan(transit)
     for event in events:
         if event.window_ns:
             planned |= (tx_ns + transit >= event.time_ns) & (tx_ns < event.time_ns + event.window_ns)

@@ -117,12 +117,30 @@ def find_handovers(geometry: Geometry, legs: Sequence[Sequence[Leg]]) -> Handove
             old = serving(legs[terminal], time_ns - 1)
             if (old.satellite, old.gateway) == (new.satellite, new.gateway):
                 continue
-            window_ns = _held_ns(found.raises, time_ns, terminal, new)
+            window_ns = held_ns(found.raises, terminal, new)
             if terminal in ending:
                 drained_ns = max(_whole_ns(geometry, terminal, old, upward, time_ns) for upward in (True, False))
                 window_ns = max(window_ns, drained_ns + access.outage_ns * (access.order == "drop"))
             found.events.append(Handover(terminal, time_ns, old, new, window_ns + access.margin_ns))
     return found
+
+
+def held_ns(raises: Raises, terminal: int, new: Leg) -> int:
+    """How long after the beginning of the leg `new` raises on its links still delay packets.
+
+    A packet that entered just before a raise ended leaves late by all of it, and holds back those behind it.
+    """
+    ends = [
+        one.end_ns + one.extra_ns - new.begin_ns
+        for upward in (True, False)
+        for key in (
+            RadioKey("user", terminal, new.satellite, upward),
+            RadioKey("feeder", new.gateway, new.satellite, upward),
+        )
+        for one in raises.get(key, [])
+        if one.begin_ns == new.begin_ns
+    ]
+    return max(ends, default=0)
 
 
 def _served(legs: Sequence[Sequence[Leg]]) -> list[tuple[int, Leg]]:
@@ -188,21 +206,3 @@ def _raise(raises: Raises, key: RadioKey, time_ns: int, extra_ns: int, lasts_ns:
 
 def _extra_ns(raises: Raises, key: RadioKey, time_ns: int) -> int:
     return sum(one.extra_ns for one in raises.get(key, []) if one.begin_ns == time_ns)
-
-
-def _held_ns(raises: Raises, time_ns: int, terminal: int, new: Leg) -> int:
-    """How long after `time_ns` raises on the new path's links still delay packets.
-
-    A packet that entered just before a raise ended leaves late by all of it, and holds back those behind it.
-    """
-    ends = [
-        one.end_ns + one.extra_ns - time_ns
-        for upward in (True, False)
-        for key in (
-            RadioKey("user", terminal, new.satellite, upward),
-            RadioKey("feeder", new.gateway, new.satellite, upward),
-        )
-        for one in raises.get(key, [])
-        if one.begin_ns == time_ns
-    ]
-    return max(ends, default=0)

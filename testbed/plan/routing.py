@@ -25,8 +25,8 @@ def routes(scenario: Scenario, legs: Legs, satellites: Sequence[str]) -> tuple[R
         wanted = _fixed(scenario) if time_ns == 0 else {}
         current = [(terminal, serving(its_legs, time_ns)) for terminal, its_legs in enumerate(legs)]
         # What is served has the last word: a terminal in an outage names a satellite that may serve others meanwhile.
-        for terminal, leg in sorted(current, key=lambda pair: pair[1].begin_ns <= time_ns < pair[1].end_ns):
-            if leg.end_ns <= time_ns:
+        for terminal, leg in sorted(current, key=lambda pair: pair[1].begin_ns <= time_ns):
+            if time_ns and not leg.begin_ns <= time_ns < leg.end_ns:
                 continue  # its outage: nothing moves
             user, gateway = scenario.terminals[terminal], scenario.gateways[leg.gateway]
             satellite = satellites[leg.satellite]

@@ -119,7 +119,7 @@ def to_svg(axes: Axes, name: str, title: str) -> str:
     svg = f'{opening}viewBox="{view[1]}" aria-label="{html.escape(title)}">{svg[view.end() :]}'
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)  # it would apply to the whole page
-    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)
+    svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     svg = svg.replace("xlink:href", "href").replace("'DejaVu Sans'", "var(--sans, sans-serif)")
     for colour, variable in _PAGE_VARIABLES.items():
         svg = svg.replace(colour, f"var({variable}, {colour})")

@@ -59,11 +59,16 @@ def _traffic_checks(evidence: Evidence) -> Iterator[Check]:
         for name in TRAFFIC_CHECKS:
             yield Check(name, True, "the plan has no flows", judged=False)
         return
-    if flows is None or not flows["valid"]:
-        why = "the flows left no result" if flows is None else "the flow measurement is not valid"
-        yield from _unjudged(TRAFFIC_CHECKS, why)
+    if flows is None:
+        yield from _unjudged(TRAFFIC_CHECKS, "the flows left no result")
         return
-    yield _integrity(flows)
+    integrity = _integrity(flows)
+    if not flows["valid"]:
+        for check in _unjudged(TRAFFIC_CHECKS, "the flow measurement is not valid"):
+            # An alarm stands even so: lost captures forge no packets.
+            yield integrity if check.name == integrity.name and integrity.reasons else check
+        return
+    yield integrity
     yield _flow_loss(evidence, flows)
     yield _adversary_caught(evidence, flows)
 
@@ -174,6 +179,11 @@ def alarming(counts: dict[str, int]) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count and name not in HARMLESS}
 
 
+def alarm_count(flows: dict[str, Any]) -> int:
+    """How many alarms were raised; the list of them holds only the first."""
+    return int(flows.get("alarm_count", len(flows["alarms"])))
+
+
 def _integrity(flows: dict[str, Any]) -> Check:
     reasons = []
     named: set[str] = set()
@@ -192,7 +202,7 @@ def _integrity(flows: dict[str, Any]) -> Check:
         if verdict not in named:
             reasons.append(f"traffic: {host} raised {count} × {verdict}")
     intact = sum(flow["integrity"]["verdict"] == "intact" for flow in flows["flows"])
-    detail = f"{intact} of {len(flows['flows'])} flows intact, {len(flows['alarms'])} alarms"
+    detail = f"{intact} of {len(flows['flows'])} flows intact, {alarm_count(flows):,} alarms"
     return _verdict("integrity", reasons, detail)
 
 
@@ -233,7 +243,7 @@ def _adversary_caught(evidence: Evidence, flows: dict[str, Any]) -> Check:
     for counts in [flow["integrity"]["counts"] for flow in flows["flows"]] + list(flows["unattributed"].values()):
         judged.update(alarming(counts))
     seen = judged | Counter(alarm["verdict"] for alarm in flows["alarms"])  # the larger of the two, name by name
-    acts = Counter(act["action"] for act in evidence.acts or ())
+    acts = Counter(act["action"] for act in evidence.acts or () if act["action"] in CAUGHT_AS and "error" not in act)
     reasons, told = [], []
     for action in dict.fromkeys([configured, *acts]):
         expected = CAUGHT_AS.get(action, tuple(seen))
@@ -241,8 +251,11 @@ def _adversary_caught(evidence: Evidence, flows: dict[str, Any]) -> Check:
         times = f" {acts[action]:,} times" if acts[action] else ""
         if caught:
             told.append(f"{action}{times}, caught as {_counts(caught)}")
+        elif evidence.acts is not None and not acts[action]:
+            told.append(f"{action} never acted")
+            reasons.append(f"adversary: {action} was asked for and never acted: let the run last longer")
         else:
-            wanted = " or ".join(CAUGHT_AS.get(action, ("an alarm",)))
             told.append(f"{action}{times}, not caught")
+            wanted = " or ".join(CAUGHT_AS.get(action, ("an alarm",)))
             reasons.append(f"adversary: {action} was tried{times} and {wanted} was never raised")
     return _verdict("adversary-caught", reasons, "; ".join(told))

@@ -140,34 +140,40 @@ def _delay_plot(evidence: Evidence, number: int, samples: NDArray[np.void]) -> P
         axes.set_ylim(_pair_limits(evidence, source, destination))
         canvas.legend(axes)
         svg = canvas.to_svg(axes, f"path-{number}", f"One-way delay {source} → {destination}")
+    close = ""
+    if evidence.audit is not None:
+        budget_us = evidence.audit["budget"]["path_p50_us_per_hop"] * evidence.audit["paths"][number]["netem_hops"]
+        close = f", half of them within {budget_us / 1e3:.2f} ms,"
     caption = (
-        f"One-way delay from {source} to {destination}. The dots (probes) should lie on the line (the plan) and step "
-        "with it at each handover, the vertical lines." + _thinned(len(kept), len(arrived), "probes")
+        f"One-way delay from {source} to {destination}. The dots (probes) should lie on the line (the plan){close} and "
+        "step with it at each handover, the vertical lines." + _thinned(len(kept), len(arrived), "probes")
     )
     return Plot(f"{source} → {destination}", svg, caption)
 
 
 def _pair_limits(evidence: Evidence, source: str, destination: str) -> tuple[float, float]:
-    """One scale, ms, for both directions between two hosts, so that they can be compared at a glance."""
+    """The range of delays to show, ms: of the same height for both directions between two hosts, to compare them."""
     samples = evidence.samples[evidence.samples["path"] & (evidence.samples["delay_ns"] >= 0)]
-    both = [
-        number
-        for number, path in enumerate(evidence.plan.paths)
-        if {path[0].nodes[0], path[0].nodes[-1]} == {source, destination}
-    ]
-    values = samples[np.isin(samples["index"], both)]
-    if not len(values):
-        return 0.0, 1.0
-    together = np.r_[values["delay_ns"], values["planned_ns"]] / 1e6
-    room = max(0.08 * float(np.ptp(together)), 0.2)
-    return max(0.0, float(together.min()) - room), float(together.max()) + room
+    low, heights = 0.0, [1.0]
+    for number, path in enumerate(evidence.plan.paths):
+        ends = (path[0].nodes[0], path[0].nodes[-1])
+        own = samples[samples["index"] == number]
+        if set(ends) == {source, destination} and len(own):
+            together = np.r_[own["delay_ns"], own["planned_ns"]] / 1e6
+            heights.append(float(np.ptp(together)))
+            if ends == (source, destination):
+                low = float(together.min())
+    height = max(heights)
+    return low - 0.08 * height, low + 1.08 * height
 
 
 def _flow_plot(evidence: Evidence, number: int, flow: dict[str, Any], packets: NDArray[np.void]) -> Plot:
     plan = evidence.plan
     path = pair_path(plan, flow["src"], flow["dst"])
     assert evidence.flows is not None
-    alarms = [alarm for alarm in evidence.flows["alarms"] if alarm["host"] == flow["dst"]]
+    alarms = [
+        alarm for alarm in evidence.flows["alarms"] if alarm["host"] == flow["dst"] and alarm["time_ns"] >= 0
+    ]  # -1: the kernel gave no stamp
     arrived = packets[(packets["delay_ns"] >= 0) & (packets["tx_ns"] >= 0)]
     kept = arrived[_thin(arrived["delay_ns"])]
     with canvas.style():
@@ -186,11 +192,13 @@ def _flow_plot(evidence: Evidence, number: int, flow: dict[str, Any], packets: N
                 transform=axes.get_xaxis_transform(),
                 label=f"{name} × {count}",
             )
-        top = float(arrived["delay_ns"].max()) / 1e6 if len(arrived) else 1.0
-        axes.set_ylim(0, top * (1.3 if alarms else 1.1))
+        if len(arrived):
+            low, high = float(arrived["delay_ns"].min()) / 1e6, float(arrived["delay_ns"].max()) / 1e6
+            height = max(high - low, 1.0)
+            axes.set_ylim(low - 0.08 * height, high + (0.3 if alarms else 0.08) * height)
         canvas.legend(axes, columns=3)
         svg = canvas.to_svg(axes, f"flow-{number}", f"One-way delay of {flow['name']}")
-    raised = f" Triangles at the top mark the alarms at {flow['dst']}." if alarms else ""
+    raised = f" Marks at the top are alarms at {flow['dst']}, whatever flow they concern." if alarms else ""
     caption = (
         f"One-way delay of the {flow['kind']} packets from {flow['src']} to {flow['dst']}. "
         f"An undisturbed flow is a narrow band that steps at handovers.{raised}"

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from testbed.ground.units import format_utc
-from testbed.report.checks import run_checks
+from testbed.report.checks import alarm_count, run_checks
 from testbed.report.evidence import Evidence, read_evidence
 from testbed.report.html import render
 
@@ -68,6 +68,7 @@ def judge(evidence: Evidence) -> dict[str, Any]:
         "audit": _audit(evidence),
         "flows": flows.get("flows", []),
         "alarms": flows.get("alarms", []),
+        "alarm_count": alarm_count(flows) if flows else 0,
         "unattributed": flows.get("unattributed", {}),
         "events": _events(evidence),
         "checks": [

@@ -179,7 +179,7 @@ def test_an_outage_cuts_the_terminal_and_keeps_its_path():
     assert outages
     for event in outages:
         assert event.cause.startswith("no satellite ")
-        assert event.window_ns % (15 * S) == 0
+        assert event.window_ns % (15 * S) < 100 * MS
         host = event.node.removeprefix("ut-")
         path = next(path for path in plan.paths if path[0].nodes[0] == host)
         assert not any(event.time_ns <= step.time_ns < event.time_ns + event.window_ns for step in path[1:])

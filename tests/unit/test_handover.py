@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from plan_data import MS, S, dense, italy, overtaken, small_plan, sparse, steps_
 from testbed.plan.access import Leg
 from testbed.plan.build import build_plan
 from testbed.plan.geometry import Geometry
-from testbed.plan.handover import RadioKey, find_handovers, merge, user_intervals
+from testbed.plan.handover import RadioKey, find_handovers, held_ns, merge, user_intervals
 from testbed.plan.routing import routes
 from testbed.plan.schedule import Schedule
 
@@ -94,7 +95,7 @@ choices = st.lists(slot_choices(), min_size=2, max_size=4).filter(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(ranges, choices)
 def test_hold_never_lets_a_new_packet_overtake_an_old_one(ranges_m, slots):
     legs = make_legs(slots)
@@ -102,7 +103,7 @@ def test_hold_never_lets_a_new_packet_overtake_an_old_one(ranges_m, slots):
         assert overtaken(arrivals) == 0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(ranges, choices)
 def test_hold_and_reorder_lose_nothing_outside_outages(ranges_m, slots):
     legs = make_legs(slots)
@@ -114,17 +115,22 @@ def test_hold_and_reorder_lose_nothing_outside_outages(ranges_m, slots):
                     assert arrival is not None
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(ranges, choices)
 def test_windows_contain_every_disturbed_packet(ranges_m, slots):
     """Outside the windows of its terminal a packet takes exactly the sum of its path's delays."""
     legs = make_legs(slots)
     for order in ("hold", "drop", "reorder"):
         geometry = still(italy(order=order), ranges_m)
-        events = find_handovers(geometry, legs).events
+        found = find_handovers(geometry, legs)
         for terminal, upward, sent, arrivals in play(geometry, legs):
-            windows = [(e.time_ns, e.time_ns + e.window_ns) for e in events if e.terminal == terminal]
+            windows = [(e.time_ns, e.time_ns + e.window_ns) for e in found.events if e.terminal == terminal]
             windows += [(leg.begin_ns, leg.end_ns) for leg in legs[terminal] if leg.outage]
+            windows += [
+                (new.begin_ns, new.begin_ns + held_ns(found.raises, terminal, new))
+                for old, new in pairwise(legs[terminal])
+                if old.outage
+            ]
             for time_ns, arrival in zip(sent, arrivals, strict=True):
                 leg = next(leg for leg in legs[terminal] if leg.begin_ns <= time_ns < leg.end_ns)
                 if leg.outage:

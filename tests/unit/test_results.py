@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from run_fixture import DURATION_NS, HANDOVERS_NS, MS, WINDOW_NS, Files, S, make_attacked_files, make_files
 
+from testbed.emulation.player import LATE_NS
 from testbed.ground.errors import PlanError, RunError
 from testbed.plan.model import Event
-from testbed.report.checks import AUDIT_CHECKS, TRAFFIC_CHECKS
+from testbed.report.checks import AFTERMATH_NS, AUDIT_CHECKS, TRAFFIC_CHECKS
 from testbed.report.evidence import GENUINE, PACKET_COLUMNS, lost_tx_ns
 from testbed.report.results import exit_code, make_report, write_report
 from testbed.report.words import CAUGHT_AS, HARMLESS, MEANINGS
@@ -340,6 +341,7 @@ def test_a_handover_of_another_terminal_excuses_no_loss(files: Files, tmp_path: 
     )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 40), st.sampled_from([int(GENUINE), 2, NOT_RECEIVED])), max_size=60))
 def test_every_packet_is_either_delivered_or_lost(rows: list[tuple[int, int]]) -> None:
     packets = np.zeros(len(rows), PACKET_DTYPE)
@@ -375,6 +377,17 @@ def test_a_caught_adversary_still_fails_the_run(tmp_path: Path) -> None:
 def test_an_adversary_that_nobody_saw_fails(files: Files, tmp_path: Path, adversary: Any, reason: str) -> None:
     files.change_plan(traffic={"adversary": adversary})
     assert_fails(report_of(files, tmp_path), "adversary-caught", reason)
+
+
+def test_an_adversary_that_never_acted_fails(files: Files, tmp_path: Path) -> None:
+    files.change_plan(traffic={"adversary": "bitflip"})
+    act = {"time_ns": S, "action": "bitflip", "spi": "0x00001001", "sequence": 1}
+    files.acts = [act | {"error": "No buffer space available"}, act | {"action": "forward"}]
+    report = report_of(files, tmp_path)
+    assert_fails(
+        report, "adversary-caught", "adversary: bitflip was asked for and never acted: let the run last longer"
+    )
+    assert check(report, "adversary-caught")["detail"] == "bitflip never acted"
 
 
 def test_each_recorded_act_must_be_caught(files: Files, tmp_path: Path) -> None:
@@ -431,6 +444,27 @@ def test_an_invalid_flow_measurement_blames_no_flow(files: Files, tmp_path: Path
     assert_invalid(report, "traffic: captures lost 12 frames")
     assert not check(report, "integrity")["judged"]
     assert check(report, "link-delay")["passed"]
+
+
+def test_an_alarm_stands_even_if_the_flow_measurement_is_invalid(files: Files, tmp_path: Path) -> None:
+    files.flows |= {"valid": False, "invalid_reasons": ["captures lost 12 frames"]}
+    files.flows["flows"][0]["integrity"] = {"verdict": "attacked", "counts": {"FORGED": 3}}
+    report = report_of(files, tmp_path)
+    assert_invalid(
+        report,
+        "traffic: captures lost 12 frames",
+        "traffic: flow voice-rome (rome→dc-rome) was attacked: FORGED 3",
+    )
+    assert check(report, "integrity")["judged"]
+    assert not check(report, "flow-loss")["judged"]
+
+
+def test_alarms_beyond_those_kept_are_counted(files: Files, tmp_path: Path) -> None:
+    files.flows["alarms"] = [{"host": "dc-rome", "verdict": "FORGED", "time_ns": -1, "detail": ""}]
+    files.flows["alarm_count"] = 340
+    report = report_of(files, tmp_path)
+    assert report["alarm_count"] == 340
+    assert check(report, "integrity")["detail"] == "2 of 2 flows intact, 340 alarms"
 
 
 def test_a_flow_that_could_not_be_judged_makes_the_run_invalid(files: Files, tmp_path: Path) -> None:
@@ -545,7 +579,11 @@ def test_invalid_wins_over_fail_and_fail_over_pass(tmp_path: Path) -> None:
         assert exit_code(report) == (130 if ended == "interrupted" else 4 if not valid else 0 if good else 1)
 
 
-# What the report knows of the traffic without importing it
+# What the report knows of others without importing them
+
+
+def test_a_disturbance_may_outlast_its_window_as_long_as_a_tick_may_be_late() -> None:
+    assert AFTERMATH_NS == LATE_NS
 
 
 def test_the_words_are_those_of_the_traffic() -> None:

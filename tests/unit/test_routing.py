@@ -63,6 +63,15 @@ def test_a_terminal_in_an_outage_does_not_move_a_satellite_that_others_use():
     assert gateways == {0: "gw-milano", 9: "gw-foggia", 18: "gw-marsala"}
 
 
+def test_a_terminal_that_waits_for_its_first_satellite_does_not_move_it_either():
+    legs = (
+        (Leg(0, 9, 0, 0), Leg(9, 30, 1, 0)),
+        (Leg(0, 18, -1, -1, "none"), Leg(18, 30, 0, 2)),
+    )
+    gateways = {r.time_ns: r.via for r in routes(italy(), legs, NAMES) if (r.node, r.destination) == ("S0", "default")}
+    assert gateways == {0: "gw-milano", 18: "gw-marsala"}
+
+
 def test_the_walk_notices_a_missing_route():
     """The check of this file can fail: without the satellites' routes packets have nowhere to go."""
     plan = small_plan()
