@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,3 +17,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if os.environ.get("CI") == "true":
             pytest.fail(f"tier netns skipped in CI: {reason}", pytrace=False)
         pytest.skip(reason)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A temporary folder that an ordinary user can reach: pytest's own are closed to all but their owner."""
+    with tempfile.TemporaryDirectory(prefix="testbed-test-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder

@@ -16,20 +16,17 @@ PROJECT = Path(__file__).parents[1]
 
 
 @pytest.mark.netem
-def test_netem_tier_in_the_guest(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_netem_tier_in_the_guest(open_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     missing = why_not_uml()
     if missing:
         if os.environ.get("CI") == "true":
             pytest.fail(f"tier netem skipped in CI: {missing}", pytrace=False)
         pytest.skip(missing)
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.geteuid() and "pytest" in folder.name:
-            folder.chmod(0o755)  # the ordinary user that the guest runs as must get there
     chosen = os.environ.get("TESTBED_NETEM_TESTS", "tests/netem").split()
     command = [
         sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--color=no", "-q", "-ra", "--durations=15",
-        f"--basetemp={tmp_path}/in-guest", *chosen,
+        f"--basetemp={open_folder}/in-guest", *chosen,
     ]  # fmt: skip
-    with capfd.disabled(), Guest(Job(command, PROJECT, tmp_path), ordinary_user(tmp_path)) as guest:
+    with capfd.disabled(), Guest(Job(command, PROJECT, open_folder), ordinary_user(open_folder)) as guest:
         code = guest.serve(lambda _: None, lambda data: os.write(1, data))
     assert code == 0, "tests failed in the guest: see above"

@@ -11,7 +11,7 @@ import pytest
 from testbed.kernel import links, queues
 from testbed.kernel.namespaces import Namespace
 from testbed.kernel.netlink import Netlink
-from testbed.kernel.queues import Bottleneck, Impairment
+from testbed.kernel.queues import Impairment
 
 LO = links.LOOPBACK_INDEX
 

@@ -72,6 +72,23 @@ def test_legs_follow_each_other_and_one_satellite_has_one_gateway(scenario):
                 assert all(one.gateway == other.gateway for other in now if other.satellite == one.satellite)
 
 
+def test_who_serves_is_above_both_masks_from_the_first_to_the_last_second_of_the_slot():
+    scenario = italy(mask_deg=20.0, gateway_mask_deg=30.0)
+    ephemeris = Ephemeris(sparse(), *ephemeris_window(START_NS, 600 * S))
+    seconds = np.arange(16) * S
+    for terminal, its_legs in zip(
+        scenario.terminals, assign(scenario, sparse(), ephemeris, START_NS, 600 * S), strict=True
+    ):
+        for begin_ns, end_ns in slots(START_NS, 600 * S):
+            leg = serving(its_legs, begin_ns)
+            if end_ns - begin_ns < 15 * S or leg.end_ns <= begin_ns or leg.begin_ns > begin_ns:
+                continue
+            sites = [terminal.site, scenario.gateways[leg.gateway].site]
+            look = range_elevation(sites, ephemeris, START_NS + begin_ns + seconds, np.array([leg.satellite]))
+            assert look[1][:, 0].min() >= 20.0
+            assert look[1][:, 1].min() >= 30.0
+
+
 def test_a_longer_plan_begins_like_a_shorter_one():
     long, short = (legs_of(italy(), dense(), START_NS, duration) for duration in (300 * S, 40 * S))
     for its_long, its_short in zip(long, short, strict=True):

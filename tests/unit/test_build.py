@@ -124,6 +124,14 @@ def test_steps_lie_on_the_grid_and_where_something_happens(real_plan):
         assert len(down) <= 2  # before and after it is used
 
 
+def test_a_link_that_begins_to_serve_has_a_step_there_even_off_the_grid():
+    plan = build_plan(italy(order="reorder"), dense(), START_NS + 37 * MS, 60 * S)
+    for event in plan.events:
+        assert event.time_ns % (100 * MS) == 63 * MS
+        assert event.time_ns in steps_between(plan, event.node, event.detail["to"])["time_ns"]
+        assert event.time_ns in steps_between(plan, event.detail["to"], event.detail["gateway_to"])["time_ns"]
+
+
 def test_serving_links_are_up_and_above_the_mask(real_plan):
     for path in real_plan.paths:
         ends = [*(step.time_ns for step in path[1:]), real_plan.duration_ns]

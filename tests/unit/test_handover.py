@@ -95,7 +95,7 @@ choices = st.lists(slot_choices(), min_size=2, max_size=4).filter(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(ranges, choices)
 def test_hold_never_lets_a_new_packet_overtake_an_old_one(ranges_m, slots):
     legs = make_legs(slots)
@@ -103,7 +103,7 @@ def test_hold_never_lets_a_new_packet_overtake_an_old_one(ranges_m, slots):
         assert overtaken(arrivals) == 0
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(ranges, choices)
 def test_hold_and_reorder_lose_nothing_outside_outages(ranges_m, slots):
     legs = make_legs(slots)
@@ -115,7 +115,7 @@ def test_hold_and_reorder_lose_nothing_outside_outages(ranges_m, slots):
                     assert arrival is not None
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(ranges, choices)
 def test_windows_contain_every_disturbed_packet(ranges_m, slots):
     """Outside the windows of its terminal a packet takes exactly the sum of its path's delays."""

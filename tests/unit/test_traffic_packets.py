@@ -107,8 +107,8 @@ V6 = ETHERNET / IPv6(src="2001:db8::1", dst="2001:db8::2", tc=0xB8)
         (V6 / IPv6ExtHdrHopByHop() / ICMPv6EchoRequest(), Kind.ICMP),  # as multicast listener reports are
         (V4 / TCP(), Kind.OTHER),
         (V6 / TCP(), Kind.OTHER),
-        (Ether(type=0x88CC) / Raw(b"LLDP"), Kind.OTHER),
-        (V4.__class__(bytes(ETHERNET / IP(proto=50) / Raw(bytes(40)))), Kind.ESP),
+        (Ether(src=ETHERNET.src, dst=ETHERNET.dst, type=0x88CC) / Raw(b"LLDP"), Kind.OTHER),
+        (ETHERNET / IP(proto=50) / Raw(bytes(40)), Kind.ESP),
         (ETHERNET / IP(flags="MF") / UDP() / Raw(bytes(16)), Kind.FRAGMENT),
         (ETHERNET / IP(frag=100, proto=17) / Raw(bytes(16)), Kind.FRAGMENT),
         (V6 / IPv6ExtHdrFragment(offset=10) / Raw(bytes(16)), Kind.FRAGMENT),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import socket
 from collections import Counter
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6ND_NS, IPv6
-from scapy.layers.ipsec import ESP, SecurityAssociation
+from scapy.layers.ipsec import ESP, SecurityAssociation, _ESPPlain
 from scapy.layers.l2 import ARP, Ether
 from scapy.packet import Raw
 
@@ -24,6 +25,8 @@ EPOCH = 1 << 32
 KEY, SALT, SPI = bytes(range(32)), b"salt", 0x01020304
 CANARY = b"sixteen bytes ok"
 FLOW = InnerFlow("10.77.0.1", "10.77.0.2", 46, 7, CANARY, 60, 160, 0x12345678)
+MAC = "02:00:00:00:00:01"  # given, so that Scapy does not ask the network for it
+ETHER = Ether(src=MAC, dst=MAC)
 ETHERNET = bytes(12) + b"\x08\x00"
 
 
@@ -105,7 +108,7 @@ def test_other_keys_splices_and_noise_are_forgeries(esn: bool) -> None:
     genuine = pair.send_many(TRIALS + 1)
     other_key = [frame(stranger.encrypt(pair.packets.build(0))) for _ in range(TRIALS)]
     middle = len(genuine[0]) // 2
-    spliced = [a[:middle] + b[middle:] for a, b in zip(genuine, genuine[1:], strict=False)]
+    spliced = [a[:middle] + b[middle:] for a, b in itertools.pairwise(genuine)]
     noise = [frame(SPI.to_bytes(4, "big") + dice.randbytes(4 * dice.randrange(8, 100))) for _ in range(TRIALS)]
     for forged in (other_key, spliced, noise):
         assert pair.verdicts(forged) == {Verdict.FORGED: TRIALS}
@@ -129,15 +132,12 @@ def test_every_truncation_is_truncated_or_forged() -> None:
         assert verdict in (Verdict.TRUNCATED, Verdict.FORGED)
         assert (verdict is Verdict.TRUNCATED) == (length < 36 or length % 4 != 0)
     for length in range(len(data)):  # or does not
-        assert pair.judge(data[:length]).verdict is (Verdict.PLAINTEXT_IN if False else Verdict.TRUNCATED)
+        assert pair.judge(data[:length]).verdict is Verdict.TRUNCATED
     assert pair.judge(data).verdict is Verdict.GENUINE
 
 
-@pytest.mark.parametrize("esn", [True, False])
-@pytest.mark.parametrize("sequence", [0, EPOCH - 200], ids=["start", "before the rollover"])
+@pytest.mark.parametrize(("esn", "sequence"), [(False, 0), (True, 0), (True, EPOCH - 200)])
 def test_replays_inside_the_window(esn: bool, sequence: int) -> None:
-    if not esn and sequence:
-        pytest.skip("without ESN there is no rollover")
     pair = Pair(esn=esn, window=1024, sequence=sequence)
     genuine = pair.send_many(TRIALS)
     assert pair.verdicts(genuine) == {Verdict.GENUINE: TRIALS}
@@ -148,12 +148,11 @@ def test_replays_inside_the_window(esn: bool, sequence: int) -> None:
     assert judgement.detail == f"lag {TRIALS - 1 - judgement.sequence}"
 
 
-@pytest.mark.parametrize("esn", [True, False])
-@pytest.mark.parametrize("sequence", [0, EPOCH - 300, EPOCH - 564, EPOCH - 500], ids=str)
+@pytest.mark.parametrize(
+    ("esn", "sequence"), [(False, 0), (True, 0), (True, EPOCH - 300), (True, EPOCH - 564), (True, 2 * EPOCH - 500)]
+)
 def test_replays_outside_the_window_and_genuine_packets_that_come_too_late(esn: bool, sequence: int) -> None:
     """Both lie below the window; with ESN both fail with the inferred epoch first. Neither may be called forged."""
-    if not esn and sequence:
-        pytest.skip("without ESN there is no rollover")
     pair = Pair(esn=esn, window=64, sequence=sequence)
     late, replayed = [], []
     for number, data in enumerate(pair.send_many(2 * TRIALS)):
@@ -192,35 +191,35 @@ def test_verdicts_do_not_depend_on_forgeries_in_between(seed: int, start: int) -
     order += dice.choices(range(200), k=50)
     for number in order:
         forged = bytearray(frames[dice.randrange(200)])
-        forged[ESP_AT + 4 : ESP_AT + 8] = dice.randbytes(4)  # any sequence number
-        assert disturbed.judge(bytes(forged)).verdict in (Verdict.FORGED, disturbed.judge(bytes(forged)).verdict)
+        forged[ESP_AT + 4 : ESP_AT + 8] = dice.randbytes(4)  # any number, once in 2³² its own
+        assert disturbed.judge(bytes(forged)).verdict is Verdict.FORGED
         assert disturbed.judge(frames[number]) == alone.judge(frames[number])
 
 
 def test_clear_text() -> None:
     pair = Pair()
-    ethernet, v4 = Ether(), IP(src="192.0.2.1", dst="192.0.2.2")
+    v4 = IP(src="192.0.2.1", dst="192.0.2.2")
     v6 = IPv6(src="2001:db8::1", dst="2001:db8::2")
     for allowed in (
-        ethernet / ARP(),
-        ethernet / v4 / ICMP(),
-        ethernet / v6 / ICMPv6ND_NS(),
-        ethernet / v4 / UDP(dport=862) / Raw(b"probe"),
-        ethernet / v4 / UDP(sport=4500, dport=4500) / Raw(b"\xff"),  # NAT keepalive
+        ETHER / ARP(),
+        ETHER / v4 / ICMP(),
+        ETHER / v6 / ICMPv6ND_NS(),
+        ETHER / v4 / UDP(dport=862) / Raw(b"probe"),
+        ETHER / v4 / UDP(sport=4500, dport=4500) / Raw(b"\xff"),  # NAT keepalive
     ):
         assert pair.endpoint.judge(bytes(allowed)) is None
     for refused in (
-        ethernet / v4 / UDP(dport=863) / Raw(b"order"),
-        ethernet / v4 / UDP(sport=862, dport=5060) / Raw(b"order"),
-        ethernet / v6 / UDP(dport=863) / Raw(b"order"),
-        ethernet / v4 / TCP(dport=80),
-        ethernet / IP(proto=4) / v4 / UDP(),
-        Ether(type=0x88CC) / Raw(b"order"),
+        ETHER / v4 / UDP(dport=863) / Raw(b"order"),
+        ETHER / v4 / UDP(sport=862, dport=5060) / Raw(b"order"),
+        ETHER / v6 / UDP(dport=863) / Raw(b"order"),
+        ETHER / v4 / TCP(dport=80),
+        ETHER / IP(proto=4) / v4 / UDP(),
+        Ether(src=MAC, dst=MAC, type=0x88CC) / Raw(b"order"),
     ):
         assert pair.judge(bytes(refused)).verdict is Verdict.PLAINTEXT_IN
     dice = random.Random(6)
     injected = [
-        bytes(ethernet / v4 / UDP(sport=4500, dport=dice.choice([1, 500, 5060])) / Raw(dice.randbytes(40)))
+        bytes(ETHER / v4 / UDP(sport=4500, dport=dice.choice([1, 500, 5060])) / Raw(dice.randbytes(40)))
         for _ in range(TRIALS)
     ]
     assert pair.verdicts(injected) == {Verdict.PLAINTEXT_IN: TRIALS}
@@ -229,7 +228,7 @@ def test_clear_text() -> None:
 def test_fragments_are_truncated_packets() -> None:
     pair = Pair()
     for part in (IP(flags="MF") / UDP(dport=4500) / Raw(bytes(64)), IP(frag=4, proto=17) / Raw(bytes(64))):
-        judgement = pair.judge(bytes(Ether() / part))
+        judgement = pair.judge(bytes(ETHER / part))
         assert (judgement.verdict, judgement.detail) == (Verdict.TRUNCATED, "fragment of an IP packet")
 
 
@@ -238,23 +237,23 @@ def test_leaks_are_found_wherever_they_are() -> None:
     inner = bytes(pair.packets.build(0))
     outer = IP(src="192.0.2.1", dst="192.0.2.2")
     for leak in (
-        Ether() / IP(inner),  # not encrypted at all
-        Ether() / outer / UDP(dport=862) / Raw(b"x" * 5 + CANARY),  # even where clear text is allowed
-        Ether() / outer / ICMP() / Raw(CANARY),
-        Ether() / outer / UDP(dport=4500) / Raw(SPI.to_bytes(4, "big") + bytes(12) + inner + bytes(16)),  # NULL cipher
-        Ether() / outer / UDP(dport=4500) / Raw(bytes(7) + CANARY),
-        Ether(type=0x88CC) / Raw(CANARY),
+        ETHER / IP(inner),  # not encrypted at all
+        ETHER / outer / UDP(dport=862) / Raw(b"x" * 5 + CANARY),  # even where clear text is allowed
+        ETHER / outer / ICMP() / Raw(CANARY),
+        ETHER / outer / UDP(dport=4500) / Raw(SPI.to_bytes(4, "big") + bytes(12) + inner + bytes(16)),  # NULL cipher
+        ETHER / outer / UDP(dport=4500) / Raw(bytes(7) + CANARY),
+        Ether(src=MAC, dst=MAC, type=0x88CC) / Raw(CANARY),
     ):
         judgement = pair.judge(bytes(leak))
         assert (judgement.verdict, judgement.flow) == (Verdict.PLAINTEXT_LEAK, FLOW.index)
-    address_only = pair.judge(bytes(Ether() / IP(src="10.77.0.1", dst="192.0.2.2") / ICMP()))
+    address_only = pair.judge(bytes(ETHER / IP(src="10.77.0.1", dst="192.0.2.2") / ICMP()))
     assert (address_only.verdict, address_only.flow) == (Verdict.PLAINTEXT_LEAK, None)
 
 
 def test_esp_without_udp_is_judged_as_well() -> None:
     pair = Pair()
     esp = pair.send()[ESP_AT:]
-    judgement = pair.judge(bytes(Ether() / IP(proto=50) / Raw(esp)))
+    judgement = pair.judge(bytes(ETHER / IP(proto=50) / Raw(esp)))
     assert (judgement.verdict, judgement.sequence, judgement.source) == (Verdict.GENUINE, 0, None)
 
 
@@ -291,8 +290,6 @@ def test_bad_padding_and_unknown_next_header_are_refused() -> None:
     for number, (padding, next_header, verdict) in enumerate(
         [(b"\1\2", 4, Verdict.GENUINE), (b"\2\1", 4, Verdict.FORGED), (b"\1\2", 6, Verdict.FORGED)], start=1
     ):
-        from scapy.layers.ipsec import _ESPPlain
-
         inner = bytes(InnerPackets(FLOW).build(number))
         plain = _ESPPlain(
             spi=SPI, seq=number, iv=bytes(8), data=inner, padding=padding, padlen=len(padding), nh=next_header

@@ -1,0 +1,204 @@
+"""Whole runs of the runner on a real kernel: the checks pass when all is well, and each fails when it should."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from testbed.ground.units import parse_utc_ns
+from testbed.lab import rundir
+from testbed.plan.build import build_plan
+from testbed.plan.inputs import elements
+from testbed.plan.model import load
+from testbed.report.results import exit_code, make_report
+from topologies.starlink_italy import scenario
+
+SECONDS = 8
+START = "2026-06-14T06:00:08Z"  # a slot begins in the middle, at :12
+
+
+@pytest.fixture(scope="module")
+def satellites() -> Any:
+    catalogue, start_ns = elements(None, parse_utc_ns(START))
+    return catalogue, start_ns
+
+
+@pytest.fixture
+def run_dir(satellites: Any, tmp_path: Path) -> Callable[..., Path]:
+    def make(*, readback: bool = True, **parameters: str) -> Path:
+        plan = build_plan(scenario(**parameters), *satellites, SECONDS * 10**9)
+        return rundir.create(plan, tmp_path / "run", readback=readback)
+
+    return make
+
+
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    log = (folder / "runner.log").open("wb")
+    environment = os.environ | {"TESTBED_RUN": str(folder), "TESTBED_CHANNEL": ""}
+    return subprocess.Popen([sys.executable, "-m", "testbed.emulation.run", str(folder)], stderr=log, env=environment)
+
+
+def play(folder: Path, *, meanwhile: Callable[[Path], None] | None = None) -> dict[str, Any]:
+    """Run to the end and report; a run that the machine's noise made invalid is tried twice more."""
+    for attempt in range(3):
+        runner = start(folder)
+        if meanwhile is not None:
+            meanwhile(folder)
+        assert runner.wait() == 0, (folder / "runner.log").read_text()
+        report = make_report(folder)
+        if report["verdict"] != "invalid" or attempt == 2:
+            return report
+    raise AssertionError("unreachable")
+
+
+def wait_for_play(folder: Path) -> dict[str, Any]:
+    """The runner's live.json, once it plays."""
+    while not (folder / "live.json").exists():
+        time.sleep(0.1)
+    time.sleep(2.0)
+    found: dict[str, Any] = json.loads((folder / "live.json").read_text())
+    return found
+
+
+def from_outside(folder: Path, node: str, *command: str) -> str:
+    """Run a command in a node of a live run, as any root user could."""
+    live = json.loads((folder / "live.json").read_text())
+    namespace = f"/proc/{live['pid']}/fd/{live['namespaces'][node]}"
+    done = subprocess.run(["nsenter", f"--net={namespace}", *command], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def named(report: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(check for check in report["checks"] if check["name"] == name)
+
+
+def fibre_device(folder: Path) -> tuple[str, float]:
+    """Interface of pop-milan towards ce-rome, and its planned delay in ms: a link that the plan never changes."""
+    plan = load(folder / "plan")
+    number = next(n for n, link in enumerate(plan.links) if (link.a, link.b) == ("pop-milan", "ce-rome"))
+    route = from_outside(folder, "pop-milan", "ip", "route", "show", "198.51.100.16/29")
+    return route.split(" dev ")[1].split()[0], int(plan.link_steps(number)[0]["delay_ns"]) / 1e6
+
+
+def test_a_quiet_run_passes_every_check(run_dir: Callable[..., Path]) -> None:
+    report = play(run_dir())
+    assert report["verdict"] == "pass", report["reasons"]
+    assert report["where"] == ("uml" if os.environ.get("TESTBED_GUEST") else "native")
+    assert {flow["integrity"]["verdict"] for flow in report["flows"]} == {"intact"}
+    assert all(set(flow["integrity"]["counts"]) == {"GENUINE"} for flow in report["flows"])
+    assert all(flow["sent"] == flow["received"] > 300 for flow in report["flows"])
+    assert report["alarm_count"] == 0
+    assert report["audit"]["late_ticks"] == 0
+    assert report["audit"]["readback_mismatches"] == 0
+    assert report["audit"]["unplanned_losses"] == 0
+
+
+def test_a_delay_changed_from_outside_fails_the_audit_and_names_the_link(run_dir: Callable[..., Path]) -> None:
+    def meddle(folder: Path) -> None:
+        wait_for_play(folder)
+        device, delay_ms = fibre_device(folder)
+        change = f"delay {delay_ms + 5}ms limit 200000 rate 10gbit".split()
+        from_outside(folder, "pop-milan", "tc", "qdisc", "change", "dev", device, "root", "netem", *change)
+
+    report = play(run_dir(readback=False), meanwhile=meddle)
+    assert report["verdict"] == "fail"
+    assert exit_code(report) == 1
+    link = [reason for reason in report["reasons"] if "link" in reason]
+    assert len(link) == 1
+    assert "pop-milan→ce-rome" in link[0]
+    assert "5.0" in link[0]
+    assert not named(report, "link-delay")["passed"]
+    assert named(report, "read-back")["detail"].startswith("0 ")  # it was off: the audit alone found it
+
+
+def test_a_limit_changed_from_outside_is_found_by_the_read_back_alone(run_dir: Callable[..., Path]) -> None:
+    def meddle(folder: Path) -> None:
+        wait_for_play(folder)
+        device, delay_ms = fibre_device(folder)
+        change = f"delay {delay_ms}ms limit 777 rate 10gbit".split()
+        from_outside(folder, "pop-milan", "tc", "qdisc", "change", "dev", device, "root", "netem", *change)
+
+    report = play(run_dir(), meanwhile=meddle)
+    assert report["verdict"] == "fail"
+    assert [check["name"] for check in report["checks"] if not check["passed"]] == ["read-back"]
+    assert "pop-milan→ce-rome" in report["reasons"][0]
+    assert "777" in report["reasons"][0]
+
+
+@pytest.mark.parametrize(
+    ("action", "names"),
+    [
+        ("bitflip", {"FORGED"}),
+        ("replay", {"REPLAY_IN_WINDOW", "REPLAY_OLD"}),
+        ("plaintext", {"PLAINTEXT_IN"}),
+    ],
+)
+def test_each_attack_is_caught_and_named(run_dir: Callable[..., Path], action: str, names: set[str]) -> None:
+    folder = run_dir(adversary=action, adversary_every="16")
+    report = play(folder)
+    assert report["verdict"] == "fail"
+    assert exit_code(report) == 1
+    raised = {alarm["verdict"] for alarm in report["alarms"]}
+    assert raised
+    assert raised <= names  # the right name, and no other
+    acts = [json.loads(line) for line in (folder / "adversary.jsonl").read_text().splitlines()]
+    assert named(report, "adversary-caught")["passed"]
+    assert report["alarm_count"] >= 0.9 * sum(act["action"] == action for act in acts)  # some may be still on their way
+
+
+def test_scapy_builds_and_sends_every_packet_with_the_same_verdicts(run_dir: Callable[..., Path]) -> None:
+    report = play(run_dir(generator="scapy"))
+    assert {flow["integrity"]["verdict"] for flow in report["flows"]} == {"intact"}, report["reasons"]
+    assert all(set(flow["integrity"]["counts"]) == {"GENUINE"} for flow in report["flows"])
+    assert all(flow["received"] > 300 for flow in report["flows"])
+
+
+def processes() -> set[str]:
+    shown = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    return {line for line in shown.splitlines() if line.startswith("/") and "ps -eo" not in line}
+
+
+def system_state() -> tuple[str, str]:
+    links = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, check=True).stdout
+    return links, subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout
+
+
+def test_clean_after_a_killed_run_restores_the_machine_and_spares_decoys(run_dir: Callable[..., Path]) -> None:
+    subprocess.run(["ip", "netns", "add", "ut-rome"], check=True)
+    subprocess.run(["ip", "link", "add", "rome-eth0", "type", "veth", "peer", "name", "ut-rome-eth1"], check=True)
+    decoy = subprocess.Popen(["sleep", "300"])
+    try:
+        state, programs = system_state(), processes()
+        folder = run_dir()
+        runner = start(folder)
+        live = wait_for_play(folder)
+        namespace = f"--net=/proc/{live['pid']}/fd/{live['namespaces']['rome']}"
+        tagged = os.environ | {"TESTBED_RUN": str(folder)}
+        stray = subprocess.Popen(["nsenter", namespace, "sleep", "301"], env=tagged)
+        runner.send_signal(signal.SIGKILL)
+        runner.wait()
+        command = [sys.executable, "-m", "testbed", "clean", "--runs", str(folder.parent)]
+        listed = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, check=True).stdout
+        assert f"process {stray.pid} (sleep)" in listed
+        assert stray.poll() is None
+        subprocess.run(command, check=True, capture_output=True)
+        assert stray.wait(timeout=10) == -signal.SIGKILL
+        assert decoy.poll() is None
+        assert system_state() == state
+        assert processes() == programs
+        assert not (folder / "live.json").exists()
+        assert "nothing to clean" in subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    finally:
+        decoy.kill()
+        decoy.wait()
+        subprocess.run(["ip", "netns", "del", "ut-rome"], check=True)
+        subprocess.run(["ip", "link", "del", "rome-eth0"], check=True)
