@@ -32,7 +32,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Whole("outage_ms", "20", "how long a handover cuts the user link; only with order=drop", 1, 5_000),
     Switch("esn", "on", "extended sequence numbers of ESP (RFC 4303)"),
     Whole("window", "1024", "anti-replay window of ESP, packets", 64, 4_096),
-    Choice("generator", "struct", "what builds the packets", ("struct", "scapy")),
+    Choice("generator", "struct", "what builds the packets; Scapy gets fewer to build", ("struct", "scapy")),
     Choice("adversary", "none", "what an attacker on the path does", ("none", "bitflip", "replay", "plaintext")),
     Whole("adversary_every", "64", "the attacker acts on one packet in this many", 1, 1_000_000),
 )
@@ -106,7 +106,9 @@ def scenario(**parameters: str) -> Scenario:
         fibre_bps=FIBRE_BPS,
         user_buffer_ns=USER_BUFFER_NS,
         core_buffer_ns=CORE_BUFFER_NS,
-        flows=lambda duration_ns: government(duration_ns, "rome", "taranto", "dc-rome"),
+        flows=lambda duration_ns: government(
+            duration_ns, "rome", "taranto", "dc-rome", light=values["generator"] == "scapy"
+        ),
         traffic={name: values[name] for name in ("esn", "window", "generator", "adversary", "adversary_every")},
         parameters=values,
         assumptions=(*ASSUMPTIONS, ORDER_ASSUMPTIONS[values["order"]]),

@@ -83,8 +83,9 @@ def run_adversary(
     'bitflip': the selected packet, diverted by the caller's kernel filter (`selection`), goes on with one bit of its
     ciphertext flipped. 'replay': it goes on untouched, and a copy follows after 50 ms; of every other one only after
     `late_s` seconds. 'plaintext': a clear UDP packet follows, with its outer addresses. A packet that crosses several
-    routers is attacked once. `ledger_path`: one JSON line per act. `network`: a socket of each further namespace that
-    the packets may reach, for `refuse_way_out`. Raises AdversaryError.
+    routers is attacked once; copies that are not due when it ends are not sent. `ledger_path`: one JSON line per act.
+    `network`: a socket of each further namespace that the packets may reach, for `refuse_way_out`. Raises
+    AdversaryError.
     """
     if action not in get_args(Action):
         raise AdversaryError(f"attack '{action}' is unknown: use {', '.join(get_args(Action))}")

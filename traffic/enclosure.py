@@ -8,6 +8,7 @@ import fcntl
 import os
 import socket
 import struct
+import sys
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -129,7 +130,7 @@ def _interfaces(netlink: socket.socket) -> list[_Interface]:
         attributes = dict(_attributes(body[_LINK.size :]))
         kind = dict(_attributes(attributes.get(_IFLA_LINKINFO, b""))).get(_IFLA_INFO_KIND, b"")
         peer = attributes.get(_IFLA_LINK_NETNSID)
-        number = None if peer is None else int.from_bytes(peer, "little", signed=True)
+        number = None if peer is None else _number(peer)
         interfaces.append(_Interface(_text(attributes[_IFLA_IFNAME]), _text(kind), number))
     return interfaces
 
@@ -138,7 +139,7 @@ def _namespace_number(netlink: socket.socket, descriptor: int) -> int:
     """The number by which the netlink socket's namespace knows another one; -1 if it does not."""
     request = bytes(4) + _ATTRIBUTE.pack(8, _NETNSA_FD) + struct.pack("=I", descriptor)
     (body,) = _request(netlink, _RTM_GETNSID, _NLM_F_REQUEST, request)
-    return int.from_bytes(dict(_attributes(body[4:]))[_NETNSA_NSID], "little", signed=True)
+    return _number(dict(_attributes(body[4:]))[_NETNSA_NSID])
 
 
 def _request(netlink: socket.socket, kind: int, flags: int, body: bytes) -> list[bytes]:
@@ -152,7 +153,7 @@ def _request(netlink: socket.socket, kind: int, flags: int, body: bytes) -> list
             if answer == _NLMSG_DONE:
                 return bodies
             if answer == _NLMSG_ERROR:
-                number = -int.from_bytes(data[16:20], "little", signed=True)
+                number = -_number(data[_HEADER.size : _HEADER.size + 4])
                 raise OSError(number, os.strerror(number))
             bodies.append(data[_HEADER.size : length])
             data = data[(length + 3) & ~3 :]
@@ -165,6 +166,10 @@ def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
         length, kind = _ATTRIBUTE.unpack_from(data)
         yield kind & 0x3FFF, data[_ATTRIBUTE.size : length]
         data = data[(length + 3) & ~3 :]
+
+
+def _number(value: bytes) -> int:
+    return int.from_bytes(value, sys.byteorder, signed=True)
 
 
 def _text(value: bytes) -> str:

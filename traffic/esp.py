@@ -25,6 +25,7 @@ CHACHA20_POLY1305: Final = "CHACHA20-POLY1305"
 KEY_BYTES: Final = 32
 SALT_BYTES: Final = 4
 ICV_BYTES: Final = 16
+SPI_BYTES: Final = 4
 HEADER_BYTES: Final = 16  # SPI, sequence number, IV
 SMALLEST_BYTES: Final = HEADER_BYTES + 4 + ICV_BYTES
 """The shortest ESP packet: padding makes the ciphertext a multiple of 4 bytes, and it holds at least the trailer."""

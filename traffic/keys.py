@@ -20,7 +20,9 @@ from traffic.esp import AES_256_GCM, KEY_BYTES, SALT_BYTES, SMALLEST_SPI, Inboun
 KEYS_FILE: Final = "keys.json"
 WIRESHARK_FILE: Final = "esp_sa"
 
-_WIRESHARK_CIPHER: Final = {AES_256_GCM: "AES-GCM with 16 octet ICV [RFC4106]"}  # Wireshark has no ChaCha20-Poly1305 for ESP
+_WIRESHARK_CIPHER: Final = {
+    AES_256_GCM: "AES-GCM with 16 octet ICV [RFC4106]"
+}  # Wireshark has no ChaCha20-Poly1305 for ESP
 
 
 @dataclass(frozen=True)

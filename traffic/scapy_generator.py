@@ -63,7 +63,7 @@ class ScapySocket(SecureSocket):
             crypt_algo="AES-GCM",
             crypt_key=association.key + association.salt,
             esn_en=association.esn,
-            tunnel_header=IP(tos=association.dscp << 2),
+            tunnel_header=IP(src=sock.getsockname()[0], tos=association.dscp << 2),
             nat_t_header=UDP(sport=NAT_T_PORT),
         )
 

@@ -59,7 +59,7 @@ def summarise(
         "flows": flows,
         "alarms": receiver.alarms,
         "alarm_count": receiver.alarm_count,
-        "unattributed": {host: _names(counts) for host, counts in receiver.unattributed.items() if counts},
+        "unattributed": _unattributed(sender, receiver, associations),
     }, np.concatenate([np.zeros(0, PACKET_DTYPE), *rows])
 
 
@@ -95,6 +95,23 @@ def _counts(rows: NDArray[np.void], association: Counter[Verdict]) -> Counter[Ve
     """Verdicts of a flow: authentic packets are its own, alarms are those of its security association."""
     own = Counter({verdict: int(np.count_nonzero(rows["verdict"] == verdict)) for verdict in Verdict})
     return Counter({verdict: association[verdict] if verdict.is_alarm else own[verdict] for verdict in Verdict})
+
+
+def _unattributed(
+    sender: Sender, receiver: Receiver, associations: Mapping[tuple[str, str, int], Association]
+) -> dict[str, dict[str, int]]:
+    """Alarms per host that belong to no flow: without an association, or of one that only announces its sender."""
+    of_flows = {(state.flow.src, state.flow.dst, state.flow.dscp) for state in sender.flows}
+    totals = {host: Counter(counts) for host, counts in receiver.unattributed.items()}
+    for key, association in associations.items():
+        if key not in of_flows:
+            counts = receiver.by_association[association.spi]
+            totals[association.dst].update({verdict: n for verdict, n in counts.items() if verdict.is_alarm})
+    return {
+        host: {verdict.name: count for verdict, count in sorted(counts.items())}
+        for host, counts in totals.items()
+        if counts
+    }
 
 
 def _verdict(counts: Counter[Verdict], invalid: bool) -> str:

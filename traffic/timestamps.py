@@ -20,7 +20,6 @@ from traffic.errors import SocketError
 SO_NO_CHECK: Final = 11
 SO_ATTACH_FILTER: Final = 26
 SO_RCVBUFFORCE: Final = 33
-SO_SNDBUFFORCE: Final = 32
 SO_TIMESTAMPING: Final = 37
 SOF_RX_SOFTWARE: Final = 1 << 3
 SOF_SOFTWARE: Final = 1 << 4
@@ -94,7 +93,7 @@ def open_udp(
         if rx_stamps:
             flags |= SOF_SOFTWARE | SOF_RX_SOFTWARE
         if flags:
-            set_buffer(sock, SO_RCVBUFFORCE, socket.SO_RCVBUF, _UDP_BUFFER_BYTES)
+            _set_receive_buffer(sock, _UDP_BUFFER_BYTES)
             sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, flags)
         sock.bind((address, port))
     except OSError as error:
@@ -103,12 +102,12 @@ def open_udp(
     return sock
 
 
-def set_buffer(sock: socket.socket, force_option: int, option: int, size_bytes: int) -> None:
-    """Set a socket buffer beyond the system's limit, or up to it where that is not permitted."""
+def _set_receive_buffer(sock: socket.socket, size_bytes: int) -> None:
+    """Beyond the system's limit, or up to it where that is not permitted."""
     try:
-        sock.setsockopt(socket.SOL_SOCKET, force_option, size_bytes)
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, size_bytes)
     except PermissionError:
-        sock.setsockopt(socket.SOL_SOCKET, option, size_bytes)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size_bytes)
 
 
 def tx_stamps(sock: socket.socket) -> list[tuple[int, int]]:
@@ -185,7 +184,7 @@ def open_tap(interface: str, buffer_bytes: int = _TAP_BUFFER_BYTES) -> socket.so
         raise SocketError(f"tap on {interface}: {error.strerror or error}; it needs CAP_NET_RAW") from error
     try:
         sock.setblocking(False)
-        set_buffer(sock, SO_RCVBUFFORCE, socket.SO_RCVBUF, buffer_bytes)
+        _set_receive_buffer(sock, buffer_bytes)
         sock.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, SOF_SOFTWARE | SOF_RX_SOFTWARE)
         sock.bind((interface, ETH_P_ALL))

@@ -11,7 +11,7 @@ import enum
 from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
-from traffic.esp import SMALLEST_BYTES, InboundSa, split_trailer
+from traffic.esp import SMALLEST_BYTES, SPI_BYTES, InboundSa, split_trailer
 from traffic.packets import (
     CANARY_BYTES,
     IP_IN_IP,
@@ -138,14 +138,13 @@ class InboundEndpoint:
         return None
 
     def _judge_esp(self, esp: bytes, source: tuple[bytes, int] | None) -> Judgement:
-        spi = int.from_bytes(esp[:4], "big") if len(esp) >= 4 else None
-        association = None if spi is None else self._associations.get(spi)
-        known = None if association is None else spi
+        spi, low = int.from_bytes(esp[:4], "big"), int.from_bytes(esp[4:8], "big")
+        association = self._associations.get(spi) if len(esp) >= SPI_BYTES else None
         if len(esp) < SMALLEST_BYTES or len(esp) & 3:
+            known = None if association is None else spi
             return Judgement(Verdict.TRUNCATED, known, source=source, detail=f"{len(esp)} bytes of ESP")
         if association is None:
-            return Judgement(Verdict.UNKNOWN_SPI, None, source=source, detail=f"SPI {spi:#010x}")
-        low = int.from_bytes(esp[4:8], "big")
+            return Judgement(Verdict.UNKNOWN_SPI, source=source, detail=f"SPI {spi:#010x}")
         number, plain = _authenticate(association, esp, low)
         if plain is None:
             return Judgement(Verdict.FORGED, spi, low, source=source, detail="integrity check failed")
@@ -161,27 +160,35 @@ class InboundEndpoint:
         else:
             verdict = Verdict.REPLAY_OLD if seen else Verdict.LATE_OUTSIDE_WINDOW
             detail = f"lag {window.highest - number}, window {window.size}"
-        return self._identify(Judgement(verdict, spi, number, source=source, detail=detail), plain)
+        inside = self._identify(spi, plain)
+        if inside is None:
+            detail = "authentic, but not what the association carries"
+            return Judgement(Verdict.FORGED, spi, number, source=source, detail=detail)
+        flow, sequence = inside
+        return Judgement(verdict, spi, number, flow, sequence, source, detail)
 
-    def _identify(self, judgement: Judgement, plain: bytes) -> Judgement:
-        """Add flow and sequence number from the decrypted packet; a dummy packet has neither."""
+    def _identify(self, spi: int, plain: bytes) -> tuple[int | None, int | None] | None:
+        """(flow, sequence number) of a decrypted packet; a dummy has neither; None if it does not belong here."""
         inside = split_trailer(plain)
-        if inside is not None:
-            next_header, inner = inside
-            if next_header == NO_NEXT_HEADER:
-                return judgement
-            if next_header in (IP_IN_IP, IPV6_IN_IP):
-                payload = parse_ip(inner, 4 if next_header == IP_IN_IP else 6).payload
-                content = self._contents.get(payload[:CANARY_BYTES])
-                start = CANARY_BYTES
-                if content is None:
-                    start += RTP_BYTES
-                    content = self._contents.get(payload[RTP_BYTES:start])
-                if content is not None and len(payload) >= start + TAG.size and content.spi == judgement.spi:
-                    flow, sequence = TAG.unpack_from(payload, start)
-                    if flow == content.flow and content.has_rtp == (start > CANARY_BYTES):
-                        return judgement._replace(flow=flow, sequence=sequence)
-        return judgement._replace(verdict=Verdict.FORGED, detail="authentic, but not what the association carries")
+        if inside is None:
+            return None
+        next_header, inner = inside
+        if next_header == NO_NEXT_HEADER:
+            return None, None
+        if next_header not in (IP_IN_IP, IPV6_IN_IP):
+            return None
+        payload = parse_ip(inner, 4 if next_header == IP_IN_IP else 6).payload
+        content = self._contents.get(payload[:CANARY_BYTES])
+        start = CANARY_BYTES
+        if content is None:
+            start += RTP_BYTES
+            content = self._contents.get(payload[RTP_BYTES:start])
+        if content is None or content.spi != spi or content.has_rtp != (start > CANARY_BYTES):
+            return None
+        if len(payload) < start + TAG.size:
+            return None
+        flow, sequence = TAG.unpack_from(payload, start)
+        return (flow, sequence) if flow == content.flow else None
 
 
 def _authenticate(association: InboundSa, esp: bytes, low: int) -> tuple[int, bytes | None]:
@@ -193,7 +200,10 @@ def _authenticate(association: InboundSa, esp: bytes, low: int) -> tuple[int, by
     if not association.esn:
         return low, association.decrypt(esp)
     inferred = association.window.infer_high(low)
-    for high in range(inferred, max(inferred - _EARLIER_EPOCHS, 0) - 1, -1):
+    plain = association.decrypt(esp, inferred)
+    if plain is not None:
+        return inferred << 32 | low, plain
+    for high in range(max(inferred - _EARLIER_EPOCHS, 0), inferred):
         plain = association.decrypt(esp, high)
         if plain is not None:
             return high << 32 | low, plain

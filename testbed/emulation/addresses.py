@@ -25,6 +25,7 @@ _LINKS6: Final = ipaddress.IPv6Address("fd00::")
 _LAN6: Final = ipaddress.IPv6Address("2001:db8::")
 _INNER: Final = ipaddress.IPv4Address("10.64.0.0")
 _NAME_MAX: Final = 15  # IFNAMSIZ − 1, linux/if.h
+_PREFIXES: Final = ("ut", "gw", "pop", "ce")
 DEFAULT: Final = "default"
 
 
@@ -68,11 +69,13 @@ def mac(number: int, end: int) -> str:
 
 
 def interface(node: Node, port: int) -> str:
-    """Name of a node's interface. Satellites drop their NORAD, terminals write -ut for -eth: 15 characters at most."""
-    if node.role == "terminal":
-        name = f"{node.name.removeprefix('ut-')}-ut{port}"
-    else:
-        name = f"{node.name.removeprefix('NORAD')}-eth{port}"
+    """Name of a node's interface, 15 characters at most: 57698-eth1, rome-eth0, but milano-gw12 at gw-milano.
+
+    A node named after its role and site says its role where others say eth: there is room for no more.
+    """
+    role, dash, site = node.name.partition("-")
+    prefixed = dash and role in _PREFIXES
+    name = f"{site}-{role}{port}" if prefixed else f"{node.name.removeprefix('NORAD')}-eth{port}"
     if len(name) > _NAME_MAX:
         raise PlanError(f"interface name '{name}' has more than {_NAME_MAX} characters: shorten the name '{node.name}'")
     return name

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from mininet.link import Intf, Link
 from mininet.node import Node
 
-from testbed.kernel import links
+from testbed.kernel import filters, links
 from testbed.kernel.namespaces import Namespace, set_sysctl
 from testbed.kernel.netlink import Netlink
 
@@ -95,7 +95,11 @@ class EmulatedNode(Node):
 
     def popen(self, *args: Any, **kwargs: Any) -> Popen[bytes]:
         kwargs.setdefault("mncmd", ["mnexec", "-d"])
-        process: Popen[bytes] = super().popen(*args, **kwargs)
+        pid, self._pid = self._pid, self._pid or 0  # Mininet's popen asks for a pid before it knows that it needs none
+        try:
+            process: Popen[bytes] = super().popen(*args, **kwargs)
+        finally:
+            self._pid = pid
         return process
 
     def _popen(self, cmd: list[str], **params: Any) -> Popen[bytes]:
@@ -142,6 +146,7 @@ class EmulatedIntf(Intf):
 
     node: EmulatedNode
     addresses: tuple[links.Address, links.Address]  # IPv4, IPv6; the wiring gives them
+    dark = False  # by hand
 
     @property
     def index(self) -> int:
@@ -150,6 +155,25 @@ class EmulatedIntf(Intf):
 
     def config(self, **_params: Any) -> dict[str, Any]:
         return {}
+
+    def ifconfig(self, *args: str) -> str | None:
+        """Mininet's `configLinkStatus` and `link a b down` come here.
+
+        The interface stays up and takes nothing in: down in earnest it would lose its routes, and refuse the plan's.
+        """
+        if args not in (("up",), ("down",)):
+            said: str | None = super().ifconfig(*args)
+            return said
+        if self.dark != (args == ("down",)):
+            change = filters.relight if self.dark else filters.darken
+            self.node.netlink.send([change(self.index, f"{self.name} of {self.node.name}", by_hand=True)])
+            self.dark = not self.dark
+        return ""
+
+    def isUp(self, setUp: bool = False) -> bool:
+        if setUp:
+            self.ifconfig("up")
+        return not self.dark
 
     def delete(self) -> None:
         self.node.delIntf(self)
@@ -181,8 +205,12 @@ class EmulatedLink(Link):
             namespaces=(node1.namespace.fd, node2.namespace.fd),
             mtu=MTU_BYTES,
         )
-        node1.netlink.send([pair, links.set_up(indices[0])])
-        node2.netlink.send([links.set_up(indices[1])])
+        first, second = (
+            [links.set_up(index), filters.ingress(index, name)]
+            for index, name in zip(indices, (intfname1, intfname2), strict=True)
+        )
+        node1.netlink.send([pair, *first])
+        node2.netlink.send(second)
 
     def delete(self) -> None:
         self.intf1.node.netlink.send([links.delete(self.intf1.index)])

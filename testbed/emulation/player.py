@@ -70,21 +70,19 @@ class Player:
         self.ticks.append(TickRecord(tick.time_ns, done_ns - tick.time_ns, changes))
         for node, echoes in answers:
             for echo in echoes:
-                self.compare(done_ns, node, echo)
-
-    def compare(self, now_ns: int, node: str, answer: bytes) -> None:
-        """Hold one answer of the kernel against what was last asked of it."""
-        index, impairment = queues.parse_netem(answer)
-        link, planned = self.held[node, index]
-        self.checked += 1
-        if impairment is None or not _same(planned, impairment):
-            self.mismatches.append(Mismatch(now_ns, link, planned, impairment))
+                self._compare(done_ns, node, *queues.parse_netem(echo))
 
     def read(self, now_ns: int, node: str, index: int) -> None:
-        """Ask the kernel what one link end holds now."""
+        """Ask the kernel what one link end holds now: no answer where somebody has removed its queue."""
         link, _ = self.held[node, index]
-        for answer in self._sockets[node].send([queues.held_netem(index, f"link {link}")]):
-            self.compare(now_ns, node, answer)
+        answers = self._sockets[node].send([queues.held_netem(index, f"link {link}")])
+        self._compare(now_ns, node, index, queues.parse_netem(answers[0])[1] if answers else None)
+
+    def _compare(self, now_ns: int, node: str, index: int, held: Impairment | None) -> None:
+        link, planned = self.held[node, index]
+        self.checked += 1
+        if held is None or not _same(planned, held):
+            self.mismatches.append(Mismatch(now_ns, link, planned, held))
 
 
 class ReadBack:

@@ -68,6 +68,8 @@ class Wiring:
             index = self.nodes[host].intfList()[0].index
             defaults = [links.route(addresses.default(family), index, lan.router[family]) for family in _FAMILIES]
             self.nodes[host].netlink.send(defaults)
+        if self.plan.links:
+            self._darken_once()
         for number in range(len(self.plan.links)):
             self._queue(number)
         for planned in self.plan.nodes:
@@ -111,10 +113,14 @@ class Wiring:
         what = f"{link.a}→{link.b}"
         bottleneck = queues.Bottleneck(int(first["rate_bps"]), link.buffer_bytes)
         self.nodes[link.a].netlink.send(queues.build(end.index, self.impairment(number, first), bottleneck, what))
-        receiving = [filters.ingress(end.far_index, what)]
         if not first["up"]:
-            receiving.append(filters.darken(end.far_index, what))
-        self.nodes[link.b].netlink.send(receiving)
+            self.nodes[link.b].netlink.send([filters.darken(end.far_index, what)])
+
+    def _darken_once(self) -> None:
+        """Have the kernel load its modules now: at the first darkness that may take longer than a tick has time."""
+        end = self.end(0)
+        messages = [change(end.far_index, "link 0") for change in (filters.darken, filters.relight)]
+        self.nodes[end.far_node].netlink.send(messages)
 
     def impairment(self, number: int, step: Any) -> queues.Impairment:
         """netem's state at a step of link `number`: a link that is down loses everything."""
@@ -143,16 +149,22 @@ class Wiring:
 
 
 def _in_flight(plan: Plan, number: int) -> int:
-    """netem's limit for a direction: enough for its largest delay at its largest rate, constant over the plan."""
-    steps = plan.link_steps(number)
-    buffer_bytes = plan.links[number].buffer_bytes
-    return queues.in_flight_limit(int(steps["rate_bps"].max()), int(steps["delay_ns"].max()), buffer_bytes)
+    """netem's limit for a direction: enough for its largest delay, constant over the plan; raises PlanError."""
+    link, steps = plan.links[number], plan.link_steps(number)
+    rate_bps = int(steps["rate_bps"][0])
+    changed = steps["time_ns"][steps["rate_bps"] != rate_bps]
+    if len(changed):
+        raise PlanError(
+            f"plan of {plan.topology}: the rate of link {link.a}→{link.b} changes at {changed[0] / 1e9:g} s: "
+            "make a plan with constant rates, only delay, loss and up or down can be played"
+        )
+    return queues.in_flight_limit(rate_bps, int(steps["delay_ns"].max()), link.buffer_bytes)
 
 
 def _pairs(plan: Plan) -> list[tuple[str, str]]:
     """Every link once: the LANs, host first, then the links with netem."""
-    pairs = [(lan.host, lan.router) for lan in plan.lans]
+    pairs = dict.fromkeys((lan.host, lan.router) for lan in plan.lans)
     for link in plan.links:
-        if (link.a, link.b) not in pairs and (link.b, link.a) not in pairs:
-            pairs.append((link.a, link.b))
-    return pairs
+        if (link.b, link.a) not in pairs:
+            pairs[link.a, link.b] = None
+    return list(pairs)

@@ -20,7 +20,7 @@ _TCA_KIND, _TCA_OPTIONS = 1, 2
 _BPF_OPS_LEN, _BPF_OPS = 4, 5
 _MATCHALL_ACT, _U32_SEL, _U32_ACT, _U32_TERMINAL = 2, 5, 7, 1
 _ACT_KIND, _ACT_OPTIONS, _GACT_PARMS, _ACT_SHOT = 1, 2, 2, 2
-_DARK, _DIVERT = 1, 2  # priorities of the ingress filters
+_DARK, _DARK_BY_HAND, _DIVERT = 1, 2, 3  # priorities of the ingress filters
 
 # Classic BPF operations (linux/bpf_common.h)
 _LOAD_HALF, _LOAD_BYTE, _SHIFT_RIGHT, _AND = 0x28, 0x30, 0x74, 0x54
@@ -77,15 +77,19 @@ def ingress(index: int, what: str) -> Message:
     return netlink.message(_NEWQDISC, netlink.CREATE | netlink.EXCLUSIVE, payload, f"ingress of {what}")
 
 
-def darken(index: int, what: str) -> Message:
-    """From now on nothing that arrives at interface `index` gets in: packets in flight are lost."""
+def darken(index: int, what: str, *, by_hand: bool = False) -> Message:
+    """From now on nothing that arrives at interface `index` gets in: packets in flight are lost.
+
+    `by_hand`: beside the plan's own darkness, of which it knows nothing.
+    """
     options = netlink.nested(_MATCHALL_ACT, _drop())
-    return _filter(index, _INGRESS, _DARK, _ETH_P_ALL, "matchall", options, what)
+    return _filter(index, _INGRESS, _DARK_BY_HAND if by_hand else _DARK, _ETH_P_ALL, "matchall", options, what)
 
 
-def relight(index: int, what: str) -> Message:
+def relight(index: int, what: str, *, by_hand: bool = False) -> Message:
     """Undo `darken`."""
-    payload = _filter_header(index, _INGRESS, _DARK, _ETH_P_ALL) + netlink.text(_TCA_KIND, "matchall")
+    header = _filter_header(index, _INGRESS, _DARK_BY_HAND if by_hand else _DARK, _ETH_P_ALL)
+    payload = header + netlink.text(_TCA_KIND, "matchall")
     return netlink.message(_DELTFILTER, 0, payload, f"relighting of {what}")
 
 

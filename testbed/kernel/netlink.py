@@ -10,6 +10,7 @@ import errno
 import os
 import socket
 import struct
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -20,17 +21,14 @@ from testbed.ground.errors import KernelError
 REQUEST: Final = 0x01
 ACK: Final = 0x04
 ECHO: Final = 0x08
-DUMP: Final = 0x300
 REPLACE: Final = 0x100
 EXCLUSIVE: Final = 0x200
 CREATE: Final = 0x400
 
 _NLMSG_ERROR: Final = 2
-_NLMSG_DONE: Final = 3
 _SOL_NETLINK: Final = 270
 _NETLINK_CAP_ACK: Final = 10  # acknowledge without copying the request
 _NETLINK_EXT_ACK: Final = 11  # the kernel's own words in an error
-_NETLINK_GET_STRICT_CHK: Final = 12
 _NLMSGERR_ATTR_MSG: Final = 1
 _NLM_F_CAPPED: Final = 0x100
 _HEADER: Final = struct.Struct("=IHHII")
@@ -92,14 +90,15 @@ def parse_attributes(data: bytes | memoryview) -> dict[int, bytes]:
 
 
 class Netlink:
-    """A routing socket in the current thread's network namespace."""
+    """A routing socket in the current thread's network namespace, for any thread to use."""
 
     def __init__(self) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
-        for option in (_NETLINK_CAP_ACK, _NETLINK_EXT_ACK, _NETLINK_GET_STRICT_CHK):
+        for option in (_NETLINK_CAP_ACK, _NETLINK_EXT_ACK):
             self._socket.setsockopt(_SOL_NETLINK, option, 1)
         self._socket.bind((0, 0))
         self._sequence = 0
+        self._lock = threading.Lock()  # a batch and its acknowledgements belong together
 
     def __enter__(self) -> Netlink:
         return self
@@ -119,48 +118,36 @@ class Netlink:
         Raises KernelError with the object and the kernel's words if one is refused; the others were still carried out.
         """
         echoes: list[bytes] = []
-        failure: KernelError | None = None
-        for start in range(0, len(messages), _BATCH):
-            batch = messages[start : start + _BATCH]
-            first = self._sequence + 1
-            self._transmit(batch, ACK)
-            pending = len(batch)
-            while pending:
-                for kind, flags, sequence, payload in self._receive():
-                    if kind != _NLMSG_ERROR:
-                        echoes.append(payload)
-                        continue
-                    if sequence < first:
-                        continue
-                    pending -= 1
-                    code = -struct.unpack_from("=i", payload)[0]
-                    if code and failure is None:
-                        failure = _refused(batch[sequence - first].what, code, flags, payload)
-        if failure is not None:
-            raise failure
+        failures: list[KernelError] = []
+        with self._lock:
+            for start in range(0, len(messages), _BATCH):
+                self._exchange(messages[start : start + _BATCH], echoes, failures)
+        if failures:
+            raise failures[0]
         return echoes
 
-    def dump(self, request: Message) -> list[bytes]:
-        """All answers to a dump request, each without its netlink header; raises KernelError."""
-        self._transmit([request], DUMP)
-        answers: list[bytes] = []
-        while True:
+    def _exchange(self, batch: Sequence[Message], echoes: list[bytes], failures: list[KernelError]) -> None:
+        first = self._sequence + 1
+        self._transmit(batch)
+        pending = len(batch)
+        while pending:
             for kind, flags, sequence, payload in self._receive():
-                if sequence != self._sequence:
+                if sequence < first:  # left over from a batch that an interrupt cut short
                     continue
-                if kind == _NLMSG_DONE:
-                    return answers
-                if kind == _NLMSG_ERROR:
-                    code = -struct.unpack_from("=i", payload)[0]
-                    raise _refused(request.what, code, flags, payload)
-                answers.append(payload)
+                if kind != _NLMSG_ERROR:
+                    echoes.append(payload)
+                    continue
+                pending -= 1
+                code = -struct.unpack_from("=i", payload)[0]
+                if code:
+                    failures.append(_refused(batch[sequence - first].what, code, flags, payload))
 
-    def _transmit(self, batch: Sequence[Message], flags: int) -> None:
+    def _transmit(self, batch: Sequence[Message]) -> None:
         parts: list[bytes] = []
         for item in batch:
             self._sequence += 1
             length, kind, own, _, _ = _HEADER.unpack_from(item.data)
-            parts += (_HEADER.pack(length, kind, own | flags, self._sequence, 0), item.data[_HEADER.size :])
+            parts += (_HEADER.pack(length, kind, own | ACK, self._sequence, 0), item.data[_HEADER.size :])
             parts.append(b"\0" * (align(length) - length))
         self._socket.send(b"".join(parts))
 

@@ -57,7 +57,8 @@ class Bottleneck:
 
 def in_flight_limit(rate_bps: int, delay_ns: int, buffer_bytes: int) -> int:
     """netem's limit in packets: the smallest packets at full rate for the whole delay, and the buffer behind it."""
-    return ceil(rate_bps * delay_ns / (8e9 * MIN_PACKET_BYTES)) + ceil(buffer_bytes / MIN_PACKET_BYTES) + 1000
+    packets = ceil(rate_bps * delay_ns / (8e9 * MIN_PACKET_BYTES)) + ceil(buffer_bytes / MIN_PACKET_BYTES) + 1000
+    return min(packets, 0xFFFFFFFF)  # a 32-bit field
 
 
 def _header(index: int, handle: int, parent: int, info: int = 0) -> bytes:
@@ -122,13 +123,13 @@ def build(index: int, impairment: Impairment, bottleneck: Bottleneck, what: str)
 
 
 def held_netem(index: int, what: str) -> Message:
-    """Ask for the root queue of an interface; the kernel answers by an echo that `parse_netem` reads."""
+    """Ask for the root queue of an interface; the echo is for `parse_netem`. No queue, no echo."""
     payload = _header(index, 0, _ROOT)
     return netlink.message(_GETQDISC, netlink.ECHO, payload, f"netem of {what}")
 
 
 def parse_netem(answer: bytes) -> tuple[int, Impairment | None]:
-    """Interface index and what its netem holds, from an echo or a dump; None if the queue is not netem."""
+    """Interface index and what its netem holds, from an echo; None if the queue is not netem."""
     _, index, _, _, _ = struct.unpack_from("=BxxxiIII", answer)
     attributes = netlink.parse_attributes(answer[20:])
     if attributes.get(_TCA_KIND) != b"netem\0":

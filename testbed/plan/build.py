@@ -24,6 +24,9 @@ from testbed.plan.schedule import Schedule
 MINIMUM_STEP_NS = 1_000_000
 """Assumption: a shorter step changes a delay by less than 0.1 ns and only loads the player."""
 
+COVERAGE_NS = 30 * 86_400 * NS_PER_S
+"""Assumption: beyond 30 days from its epoch an element set of a low orbit says nothing (80 km off after 6 days)."""
+
 NAMED_FAILURES = 5
 """Satellites that a warning names before it stops counting them out."""
 
@@ -44,6 +47,7 @@ def build_plan(
     Raises PlanError when a time is unfit, nothing can be propagated, or a terminal never has a satellite.
     """
     _check_times(scenario, duration_ns, step_ns)
+    _check_coverage(catalogue, start_ns, duration_ns)
     ephemeris = Ephemeris(catalogue, *ephemeris_window(start_ns, duration_ns))
     if len(ephemeris.failed) == len(catalogue):
         raise PlanError(
@@ -100,6 +104,16 @@ def _check_times(scenario: Scenario, duration_ns: int, step_ns: int) -> None:
         raise PlanError(f"plan of {scenario.name}: duration {duration_ns / NS_PER_S:g} s is not positive")
     if step_ns < MINIMUM_STEP_NS:
         raise PlanError(f"plan of {scenario.name}: step {step_ns / 1e6:g} ms is below 1 ms: take 100 ms")
+
+
+def _check_coverage(catalogue: Catalogue, start_ns: int, duration_ns: int) -> None:
+    """Elements say nothing of a time far from their epochs, although SGP4 still gives positions."""
+    early, late = int(catalogue.epochs_ns.min()), catalogue.newest_epoch_ns
+    if start_ns + duration_ns < early - COVERAGE_NS or start_ns > late + COVERAGE_NS:
+        raise PlanError(
+            f"{catalogue.source}: no elements within {COVERAGE_NS // (86_400 * NS_PER_S)} days of the start "
+            f"{format_utc(start_ns)}: choose a start near the newest epoch, {format_utc(late)}, or other elements"
+        )
 
 
 def _nodes(scenario: Scenario, satellites: Sequence[str]) -> tuple[Node, ...]:

@@ -1,19 +1,42 @@
-"""Every queue message, read back with the system's own tc from a real kernel."""
+"""Every queue message on a real kernel, read back by others: tc, and pyroute2 where tc rounds to 64 ns."""
 
 from __future__ import annotations
 
-import json
-import subprocess
+import random
+import re
+import socket
+import struct
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from netem_line import LEFT, RIGHT, Line, command, tc
+from pyroute2 import IPRoute
+from pyroute2.netlink.rtnl.tcmsg import sched_netem
 
+from testbed.ground.errors import KernelError
 from testbed.kernel import links, queues
 from testbed.kernel.namespaces import Namespace
 from testbed.kernel.netlink import Netlink
-from testbed.kernel.queues import Impairment
+from testbed.kernel.queues import NOMINAL_RATE_BPS, Bottleneck, Impairment
 
 LO = links.LOOPBACK_INDEX
+EDGES_NS = [0, 1, 63, 64, 65, 999, 1_000, 5_050_000, 9_624_137, 12_345_678, 270_000_000]
+EDGES_NS += [274_877_906_880, 274_877_906_944, 299_999_999_999, 300_000_000_000]  # tc's 64 ns ticks end at 2³²
+LOCAL_EXPERIMENT = 0x88B5  # IEEE 802, an EtherType that is neither IPv4 nor IPv6
+
+
+class NetemOptions(sched_netem.options):
+    """pyroute2's decoder, with the attributes it lacks (linux/pkt_sched.h)."""
+
+    nla_map = (
+        *sched_netem.options.nla_map,
+        ("TCA_NETEM_ECN", "uint32"),
+        ("TCA_NETEM_RATE64", "uint64"),
+        ("TCA_NETEM_PAD", "hex"),
+        ("TCA_NETEM_LATENCY64", "int64"),
+        ("TCA_NETEM_JITTER64", "int64"),
+    )
 
 
 @pytest.fixture
@@ -31,19 +54,145 @@ def netlink(namespace: Namespace) -> Iterator[Netlink]:
     sock.close()
 
 
-def tc(namespace: Namespace, *arguments: str) -> list[dict[str, object]]:
-    done = subprocess.run(
-        ["tc", "-j", "-d", *arguments], preexec_fn=namespace.enter, capture_output=True, text=True, check=True
-    )
-    found: list[dict[str, object]] = json.loads(done.stdout)
-    return found
+@pytest.fixture
+def decoder(namespace: Namespace, monkeypatch: pytest.MonkeyPatch) -> Iterator[IPRoute]:
+    monkeypatch.setattr(sched_netem, "options", NetemOptions)
+    with namespace.entered():
+        decoder = IPRoute()
+    yield decoder
+    decoder.close()
 
 
-@pytest.mark.parametrize("delay_us", [0, 1, 999, 5_050, 9_624, 12_345, 40_000, 270_000, 300_000_000])
-def test_a_delay_reaches_the_kernel_to_the_microsecond(namespace: Namespace, netlink: Netlink, delay_us: int) -> None:
-    netlink.send([queues.add_netem(LO, Impairment(delay_us * 1_000, 0.0, 1_234), "lo")])
-    options = tc(namespace, "qdisc", "show", "dev", "lo")[0]["options"]
-    assert isinstance(options, dict)
-    assert options.get("delay", {"delay": 0})["delay"] == pytest.approx(delay_us / 1e6, abs=5e-7)
-    assert options["limit"] == 1_234
-    assert options["rate"]["rate"] == queues.NOMINAL_RATE_BPS // 8
+def decoded(decoder: IPRoute) -> Any:
+    return decoder.get_qdiscs(LO)[0].get_attr("TCA_OPTIONS")
+
+
+def test_any_delay_loss_and_limit_is_held_exactly(netlink: Netlink, decoder: IPRoute) -> None:
+    chance = random.Random(1)
+    delays_ns = EDGES_NS + [chance.randrange(300_000_000_001) for _ in range(50)]
+    netlink.send([queues.add_netem(LO, Impairment(7, 0.5, 7), "lo")])
+    for delay_ns in delays_ns:
+        impairment = Impairment(delay_ns, chance.choice([0.0, chance.random(), 1.0]), chance.randrange(1 << 32))
+        echoes = netlink.send([queues.change_netem(LO, impairment, "lo")])
+        held = decoded(decoder)
+        assert held.get_attr("TCA_NETEM_LATENCY64") == delay_ns
+        assert held["limit"] == impairment.limit
+        assert held["loss"] / 0xFFFFFFFF == pytest.approx(impairment.loss, abs=2**-32)
+        assert held.get_attr("TCA_NETEM_RATE")["rate"] == NOMINAL_RATE_BPS // 8
+        assert (held["gap"], held["duplicate"], held["jitter"], held.get_attr("TCA_NETEM_JITTER64")) == (0, 0, 0, 0)
+        index, told = queues.parse_netem(echoes[0])
+        assert told is not None
+        assert (index, told.delay_ns, told.limit) == (LO, delay_ns, impairment.limit)
+        assert told.loss == pytest.approx(impairment.loss, abs=2**-32)
+
+
+def test_a_change_renews_all_that_others_have_set(namespace: Namespace, netlink: Netlink, decoder: IPRoute) -> None:
+    netlink.send([queues.add_netem(LO, Impairment(1_000_000, 0.0, 500), "lo")])
+    foreign = "delay 3ms 1ms 25% reorder 20% gap 5 corrupt 5% duplicate 2% rate 1mbit limit 77".split()
+    command(namespace, "tc", "qdisc", "change", "dev", "lo", "root", "netem", *foreign)
+    assert decoded(decoder)["limit"] == 77
+    netlink.send([queues.change_netem(LO, Impairment(2_000_000, 0.0, 500), "lo")])
+    held = tc(namespace, "qdisc", "show", "dev", "lo")[0]["options"]
+    assert held.pop("delay") == {"delay": 0.002, "jitter": 0, "correlation": 0}
+    assert held.pop("rate")["rate"] == NOMINAL_RATE_BPS // 8
+    assert held == {"limit": 500, "ecn": False, "gap": 0}
+
+
+def test_the_answer_shows_what_others_have_changed(namespace: Namespace, netlink: Netlink) -> None:
+    ask = queues.held_netem(LO, "lo")
+    assert netlink.send([ask]) == []  # no queue, no answer
+    impairment = Impairment(10_000_000, 0.25, 400)
+    netlink.send([queues.add_netem(LO, impairment, "lo")])
+    _, held = queues.parse_netem(netlink.send([ask])[0])
+    assert held is not None
+    assert (held.delay_ns, held.limit) == (10_000_000, 400)
+    command(namespace, *"tc qdisc change dev lo root netem delay 15ms limit 1000".split())
+    assert queues.parse_netem(netlink.send([ask])[0]) == (LO, Impairment(15_000_000, 0.0, 1000))
+    command(namespace, *"tc qdisc replace dev lo root handle 9: tbf rate 1mbit burst 3000 limit 9000".split())
+    assert queues.parse_netem(netlink.send([ask])[0]) == (LO, None)
+
+
+def test_a_thousand_changes_in_one_batch_are_all_acknowledged(netlink: Netlink) -> None:
+    netlink.send([queues.add_netem(LO, Impairment(0, 0.0, 1), "lo")])
+    wanted = [Impairment(number, 0.0, number) for number in range(1, 1001)]
+    echoes = netlink.send([queues.change_netem(LO, impairment, "lo") for impairment in wanted])
+    assert [queues.parse_netem(echo) for echo in echoes] == [(LO, impairment) for impairment in wanted]
+
+
+def test_a_refused_queue_is_named(netlink: Netlink) -> None:
+    message = queues.add_netem(LO, Impairment(0, 0.0, 1), "rome→NORAD1")
+    netlink.send([message])
+    with pytest.raises(KernelError, match=r"refused netem of rome→NORAD1: .*\(EEXIST\)"):
+        netlink.send([message])
+    with pytest.raises(KernelError, match=r"refused netem of rome→NORAD9: .*\(ENODEV\)"):
+        netlink.send([queues.change_netem(99, Impairment(0, 0.0, 1), "rome→NORAD9")])
+
+
+@pytest.mark.parametrize(
+    ("rate_bps", "burst_bytes"), [(4_000_000, 3_028), (41_000_000, 5_125), (10**9, 125_000), (4 * 10**10, 5_000_000)]
+)
+def test_the_queues_of_a_link_end(namespace: Namespace, netlink: Netlink, rate_bps: int, burst_bytes: int) -> None:
+    impairment, bottleneck = Impairment(9_624_000, 0.01, 1_234), Bottleneck(rate_bps, 100_000)
+    netlink.send(queues.build(LO, impairment, bottleneck, "lo"))
+    netem, tbf, *rest = tc(namespace, "qdisc", "show", "dev", "lo")
+    assert (netem["kind"], netem["handle"], netem["root"]) == ("netem", "1:", True)
+    assert netem["options"]["delay"]["delay"] == pytest.approx(0.009_624, abs=1e-6)
+    assert netem["options"]["loss-random"]["loss"] == pytest.approx(0.01)
+    assert (tbf["kind"], tbf["parent"]) == ("tbf", "1:1")
+    assert tbf["options"]["rate"] * 8 == rate_bps
+    burst, unit = re.fullmatch(r"(\d+)(K?)b/1", tbf["options"]["burst"]).groups()
+    assert int(burst) * {"": 1, "K": 1024}[unit] == pytest.approx(burst_bytes, rel=0.002)
+    prio = next(queue for queue in rest if queue["kind"] == "prio")
+    assert (prio["parent"], prio["options"]["bands"], prio["options"]["priomap"]) == ("2:1", 4, [3] * 16)
+    bands = {queue["parent"]: queue["options"]["limit"] for queue in rest if queue["kind"] == "bfifo"}
+    assert bands == {"3:1": 65_536, "3:2": 65_536, "3:3": 65_536, "3:4": 100_000}
+
+    netlink.send([queues.change_netem(LO, Impairment(10_000_000, 0.01, 1_234), "lo")])
+    changed, *others = tc(namespace, "qdisc", "show", "dev", "lo")
+    assert changed["options"].pop("delay")["delay"] == 0.01
+    netem["options"].pop("delay")
+    assert changed == netem
+    assert others == [tbf, *rest]
+
+
+def test_each_code_point_has_its_band_in_both_families() -> None:
+    expected = {dscp: 4 for dscp in range(64)} | {dscp: 3 for dscp in range(8, 40)}
+    expected |= {44: 2, 46: 2} | {dscp: 1 for dscp in range(48, 64)}
+    found: dict[tuple[int, int], int] = {}
+    with Line(2, Impairment(0, 0.0, 1000), Bottleneck(10**9, 10**6)) as line:
+        with line.spaces[0].entered():
+            counter = IPRoute()
+            sockets = {4: socket.socket(socket.AF_INET, socket.SOCK_DGRAM)}
+            sockets[6] = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+            raw = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+        raw.bind(("n0-eth1", 0))
+
+        def packets() -> dict[int, int]:
+            classes = [row for row in counter.get_classes(RIGHT) if row.get_attr("TCA_KIND") == "prio"]
+            return {row["handle"] & 0xFFFF: row.get_attr("TCA_STATS")["packets"] for row in classes}
+
+        before = packets()
+
+        def band() -> int:
+            """The band whose counter has grown by one since the last call."""
+            nonlocal before
+            after = packets()
+            (grown,) = (number for number in after if after[number] != before[number])
+            before = after
+            return grown
+
+        for version, level, option in (
+            (4, socket.IPPROTO_IP, socket.IP_TOS),
+            (6, socket.IPPROTO_IPV6, socket.IPV6_TCLASS),
+        ):
+            to = (str(line.address(1, LEFT, version)), 9)
+            for dscp in range(64):
+                congestion = dscp % 4  # the two bits of ECN must not matter
+                sockets[version].setsockopt(level, option, dscp << 2 | congestion)
+                sockets[version].sendto(b"", to)
+                found[version, dscp] = band()
+        raw.send(bytes(12) + struct.pack("!H", LOCAL_EXPERIMENT) + b"\xb8" * 46)
+        assert band() == 4
+        for sock in (*sockets.values(), raw, counter):
+            sock.close()
+    assert found == {(version, dscp): expected[dscp] for version in (4, 6) for dscp in range(64)}

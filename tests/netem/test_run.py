@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,30 +36,35 @@ def satellites() -> Any:
 
 @pytest.fixture
 def run_dir(satellites: Any, tmp_path: Path) -> Callable[..., Path]:
+    numbers = itertools.count()
+
     def make(*, readback: bool = True, **parameters: str) -> Path:
         plan = build_plan(scenario(**parameters), *satellites, SECONDS * 10**9)
-        return rundir.create(plan, tmp_path / "run", readback=readback)
+        return rundir.create(plan, tmp_path / f"run{next(numbers)}", readback=readback)
 
     return make
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
-    log = (folder / "runner.log").open("wb")
     environment = os.environ | {"TESTBED_RUN": str(folder), "TESTBED_CHANNEL": ""}
-    return subprocess.Popen([sys.executable, "-m", "testbed.emulation.run", str(folder)], stderr=log, env=environment)
+    with (folder / "runner.log").open("wb") as log:
+        command = [sys.executable, "-m", "testbed.emulation.run", str(folder)]
+        return subprocess.Popen(command, stderr=log, env=environment)
 
 
-def play(folder: Path, *, meanwhile: Callable[[Path], None] | None = None) -> dict[str, Any]:
+def play(make: Callable[[], Path], *, meanwhile: Callable[[Path], None] | None = None) -> dict[str, Any]:
     """Run to the end and report; a run that the machine's noise made invalid is tried twice more."""
-    for attempt in range(3):
+    report: dict[str, Any] = {}
+    for _ in range(3):
+        folder = make()
         runner = start(folder)
         if meanwhile is not None:
             meanwhile(folder)
         assert runner.wait() == 0, (folder / "runner.log").read_text()
         report = make_report(folder)
-        if report["verdict"] != "invalid" or attempt == 2:
-            return report
-    raise AssertionError("unreachable")
+        if report["verdict"] != "invalid":
+            break
+    return report
 
 
 def wait_for_play(folder: Path) -> dict[str, Any]:
@@ -90,7 +97,7 @@ def fibre_device(folder: Path) -> tuple[str, float]:
 
 
 def test_a_quiet_run_passes_every_check(run_dir: Callable[..., Path]) -> None:
-    report = play(run_dir())
+    report = play(run_dir)
     assert report["verdict"] == "pass", report["reasons"]
     assert report["where"] == ("uml" if os.environ.get("TESTBED_GUEST") else "native")
     assert {flow["integrity"]["verdict"] for flow in report["flows"]} == {"intact"}
@@ -109,7 +116,7 @@ def test_a_delay_changed_from_outside_fails_the_audit_and_names_the_link(run_dir
         change = f"delay {delay_ms + 5}ms limit 200000 rate 10gbit".split()
         from_outside(folder, "pop-milan", "tc", "qdisc", "change", "dev", device, "root", "netem", *change)
 
-    report = play(run_dir(readback=False), meanwhile=meddle)
+    report = play(partial(run_dir, readback=False), meanwhile=meddle)
     assert report["verdict"] == "fail"
     assert exit_code(report) == 1
     link = [reason for reason in report["reasons"] if "link" in reason]
@@ -117,7 +124,7 @@ def test_a_delay_changed_from_outside_fails_the_audit_and_names_the_link(run_dir
     assert "pop-milan→ce-rome" in link[0]
     assert "5.0" in link[0]
     assert not named(report, "link-delay")["passed"]
-    assert named(report, "read-back")["detail"].startswith("0 ")  # it was off: the audit alone found it
+    assert named(report, "read-back")["passed"]  # it was off in rotation: the audit alone found it
 
 
 def test_a_limit_changed_from_outside_is_found_by_the_read_back_alone(run_dir: Callable[..., Path]) -> None:
@@ -127,7 +134,7 @@ def test_a_limit_changed_from_outside_is_found_by_the_read_back_alone(run_dir: C
         change = f"delay {delay_ms}ms limit 777 rate 10gbit".split()
         from_outside(folder, "pop-milan", "tc", "qdisc", "change", "dev", device, "root", "netem", *change)
 
-    report = play(run_dir(), meanwhile=meddle)
+    report = play(run_dir, meanwhile=meddle)
     assert report["verdict"] == "fail"
     assert [check["name"] for check in report["checks"] if not check["passed"]] == ["read-back"]
     assert "pop-milan→ce-rome" in report["reasons"][0]
@@ -143,8 +150,8 @@ def test_a_limit_changed_from_outside_is_found_by_the_read_back_alone(run_dir: C
     ],
 )
 def test_each_attack_is_caught_and_named(run_dir: Callable[..., Path], action: str, names: set[str]) -> None:
-    folder = run_dir(adversary=action, adversary_every="16")
-    report = play(folder)
+    report = play(partial(run_dir, adversary=action, adversary_every="16"))
+    folder = Path(report["run_dir"])
     assert report["verdict"] == "fail"
     assert exit_code(report) == 1
     raised = {alarm["verdict"] for alarm in report["alarms"]}
@@ -156,15 +163,22 @@ def test_each_attack_is_caught_and_named(run_dir: Callable[..., Path], action: s
 
 
 def test_scapy_builds_and_sends_every_packet_with_the_same_verdicts(run_dir: Callable[..., Path]) -> None:
-    report = play(run_dir(generator="scapy"))
+    report = play(partial(run_dir, generator="scapy"))
     assert {flow["integrity"]["verdict"] for flow in report["flows"]} == {"intact"}, report["reasons"]
     assert all(set(flow["integrity"]["counts"]) == {"GENUINE"} for flow in report["flows"])
-    assert all(flow["received"] > 300 for flow in report["flows"])
+    assert all(flow["received"] > 50 for flow in report["flows"])
+
+
+def wait_until_in(process: subprocess.Popen[bytes], folder: Path) -> None:
+    """Until nsenter is in the namespace and has become the program it was to start."""
+    while Path(f"/proc/{process.pid}/comm").read_text().strip() != "sleep":
+        assert process.poll() is None, (folder / "runner.log").read_text()
+        time.sleep(0.02)
 
 
 def processes() -> set[str]:
-    shown = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    return {line for line in shown.splitlines() if line.startswith("/") and "ps -eo" not in line}
+    shown = subprocess.run(["ps", "-eww", "-o", "args"], capture_output=True, text=True, check=True).stdout
+    return {line for line in shown.splitlines() if line.startswith("/") and "ps -eww" not in line}
 
 
 def system_state() -> tuple[str, str]:
@@ -184,6 +198,7 @@ def test_clean_after_a_killed_run_restores_the_machine_and_spares_decoys(run_dir
         namespace = f"--net=/proc/{live['pid']}/fd/{live['namespaces']['rome']}"
         tagged = os.environ | {"TESTBED_RUN": str(folder)}
         stray = subprocess.Popen(["nsenter", namespace, "sleep", "301"], env=tagged)
+        wait_until_in(stray, folder)
         runner.send_signal(signal.SIGKILL)
         runner.wait()
         command = [sys.executable, "-m", "testbed", "clean", "--runs", str(folder.parent)]

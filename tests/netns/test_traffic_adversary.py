@@ -44,33 +44,33 @@ def crossing(lab: Lab) -> Crossing:
     return Crossing("rome-milan", read, write, own, neighbour, frozenset({MILAN}))
 
 
-def divert(lab: Lab) -> None:
+def divert(lab: Lab, every: int = EVERY) -> None:
     """Drop the selected packets on their way through the router: u32 and gact, or their words as a packet filter."""
     lab.tc("router", "qdisc add dev r-eth0 clsact")
     head = "filter add dev r-eth0 ingress protocol ip"
-    words = " ".join(f"match u32 {value:#x} {mask:#x} at {offset}" for offset, mask, value in selection(EVERY))
+    words = " ".join(f"match u32 {value:#x} {mask:#x} at {offset}" for offset, mask, value in selection(every))
     try:
         lab.tc("router", f"{head} u32 {words} action drop")
     except AssertionError as error:
         if "action module" not in str(error):
             raise
         code = []
-        for number, (offset, mask, value) in enumerate(selection(EVERY)):
-            left = 3 * (len(selection(EVERY)) - number) - 2
+        for number, (offset, mask, value) in enumerate(selection(every)):
+            left = 3 * (len(selection(every)) - number) - 2
             code += [f"32 0 0 {14 + offset}", f"84 0 0 {mask}", f"21 0 {left} {value}"]  # load, and, jump unless equal
         code += ["6 0 0 2", "6 0 0 4294967295"]  # drop; leave it to others
         run(f"tc -n {lab.name('router')} {head} bpf da bytecode", f"{len(code)},{','.join(code)}")
 
 
 @contextlib.contextmanager
-def attacker(action: Action, way: Crossing, ledger: Path, **options: Any) -> Iterator[None]:
+def attacker(action: Action, way: Crossing, ledger: Path, every: int = EVERY, **options: Any) -> Iterator[None]:
     """Run the attacker beside the session; its errors fail the test."""
     ended = threading.Event()
     errors: list[BaseException] = []
 
     def attack() -> None:
         try:
-            run_adversary(action, EVERY, [way], ended.is_set, ledger, **options)
+            run_adversary(action, every, [way], ended.is_set, ledger, **options)
         except BaseException as error:  # noqa: BLE001 - handed on to the test
             errors.append(error)
 
@@ -104,6 +104,19 @@ def test_flipped_bits_are_forgeries(lab: Lab, tmp_path: Path) -> None:
     assert download["integrity"] == {"verdict": "intact", "counts": {"GENUINE": 75}}
     assert {alarm["verdict"] for alarm in document["alarms"]} == {"FORGED"}
     assert all(act["sequence"] % EVERY == EVERY - 1 for act in done)
+
+
+def test_forged_announcements_belong_to_no_flow_and_teach_no_address(lab: Lab, tmp_path: Path) -> None:
+    """The host behind the NAT only receives, so its announcements have an association of their own."""
+    divert(lab, every=1)
+    with attacker("bitflip", crossing(lab), tmp_path / "ledger.jsonl", every=1):
+        document, _ = play(FLOWS[1:], hosts(lab, rome_inside=True), tmp_path, 0.5)
+    forged = len(acts(tmp_path / "ledger.jsonl"))
+    assert document["unattributed"] == {"milan": {"FORGED": forged}}
+    assert forged >= 5
+    (download,) = document["flows"]
+    assert (download["sent"], download["not_sent"]) == (0, 25)
+    assert download["integrity"]["verdict"] == "invalid"
 
 
 def test_replays_are_named_by_their_place(lab: Lab, tmp_path: Path) -> None:

@@ -119,8 +119,9 @@ def test_sched_is_taken_before_the_queue_and_software_after_it(lab: Lab) -> None
 
 @pytest.mark.parametrize(("source", "destination"), [("10.0.0.1", "10.0.0.2"), ("fd00::1", "fd00::2")])
 def test_counter_numbers_the_packets_and_the_class_is_on_the_wire(lab: Lab, source: str, destination: str) -> None:
-    lab.ip("a", "address add fd00::1/64 dev a-eth0 nodad")
-    lab.ip("b", "address add fd00::2/64 dev b-eth0 nodad")
+    if ":" in source:
+        lab.ip("a", f"address add {source}/64 dev a-eth0 nodad")
+        lab.ip("b", f"address add {destination}/64 dev b-eth0 nodad")
     sender = lab.within("a", open_udp, source, dscp=46, tx_stamps=True)
     receiver = lab.within("b", open_udp, destination, 5000, rx_stamps=True)
     tap = lab.within("b", open_tap, "b-eth0")

@@ -144,6 +144,21 @@ def test_every_truncation_is_noticed(frame: Ether) -> None:
     assert {parse_frame(whole[:length]).kind for length in range(len(whole))} == {Kind.CUT}
 
 
+@pytest.mark.parametrize("length", [0, 7, 24])
+def test_udp_lengths_that_cannot_be_are_noticed(length: int) -> None:
+    """The datagram has 8 bytes of header and 15 of payload."""
+    for frame in (V4, V6):
+        assert parse_frame(bytes(frame / UDP(len=23) / Raw(bytes(15)))).kind is Kind.UDP
+        assert parse_frame(bytes(frame / UDP(len=length) / Raw(bytes(15)))).kind is Kind.CUT
+
+
+@pytest.mark.parametrize("length", range(8))
+@pytest.mark.parametrize("header", [0, 43, 44, 60])
+def test_extension_headers_without_room_are_noticed(header: int, length: int) -> None:
+    kind = parse_frame(bytes(ETHERNET / IPv6(nh=header, plen=length) / Raw(bytes(length)))).kind
+    assert kind is (Kind.FRAGMENT if header == 44 else Kind.CUT)
+
+
 @given(st.binary(max_size=120), st.sampled_from([b"\x08\x00", b"\x86\xdd", b"\x08\x06"]))
 def test_any_bytes_give_a_kind(data: bytes, ethertype: bytes) -> None:
     assert parse_frame(data).kind in Kind
