@@ -43,14 +43,13 @@ def government(duration_ns: int, ministry: str, base: str, centre: str, *, light
     """A ministry and a naval base talk with their data centre: 350 packets/s in all.
 
     Few enough for a Python sender in a slow virtual machine; a call each, documents down, surveillance up. `light`: one
-    call and thin transfers, 120 packets/s, which Scapy can build there too.
+    direction of a call and thin transfers, 60 packets/s, which Scapy can build there too.
     """
     if light:
         return (
             voice(f"voice-{ministry}-up", ministry, centre, duration_ns),
-            voice(f"voice-{ministry}-down", centre, ministry, duration_ns),
-            bulk(f"bulk-{ministry}-down", centre, ministry, 10, duration_ns),
-            bulk(f"bulk-{base}-up", base, centre, 10, duration_ns),
+            bulk(f"bulk-{ministry}-down", centre, ministry, 5, duration_ns),
+            bulk(f"bulk-{base}-up", base, centre, 5, duration_ns),
         )
     return (
         voice(f"voice-{ministry}-up", ministry, centre, duration_ns),

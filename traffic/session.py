@@ -25,7 +25,7 @@ from traffic.packets import CANARY_BYTES, NAT_T_PORT, InnerFlow
 from traffic.receiver import Receiver
 from traffic.sender import Announcement, FlowState, SecureSocket, Sender
 from traffic.summary import summarise
-from traffic.timestamps import deafen
+from traffic.timestamps import clock_offset_ns, deafen
 from traffic.verdicts import Content, InboundEndpoint
 
 Generator = Literal["struct", "scapy"]
@@ -109,14 +109,14 @@ class _Clock:
 
     def __init__(self, start_realtime_ns: int) -> None:
         self.start_realtime_ns = start_realtime_ns
-        self._offset_ns = time.time_ns() - time.monotonic_ns()
+        self._offset_ns = clock_offset_ns()
 
     def now_ns(self) -> int:
         return time.time_ns() - self.start_realtime_ns
 
     def step_ns(self) -> int:
         """How far CLOCK_REALTIME has moved against CLOCK_MONOTONIC since the beginning."""
-        return abs(time.time_ns() - time.monotonic_ns() - self._offset_ns)
+        return abs(clock_offset_ns() - self._offset_ns)
 
 
 def _loop(sender: Sender, receiver: Receiver, clock: _Clock, end_ns: int, progress: Progress | None) -> None:

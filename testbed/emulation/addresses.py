@@ -19,7 +19,8 @@ from testbed.plan.model import Node, Plan
 
 SHARED_SPACE: Final = ipaddress.ip_network("100.64.0.0/10")
 PUBLIC_ADDRESS: Final = ipaddress.IPv4Address("203.0.113.1")
-_OUTSIDE: Final = ipaddress.IPv4Network("198.51.100.0/24")
+_INSIDE: Final = list(ipaddress.IPv4Network("100.64.0.0/16").subnets(new_prefix=24))
+_OUTSIDE: Final = list(ipaddress.IPv4Network("198.51.100.0/24").subnets(new_prefix=29))
 _LINKS: Final = ipaddress.IPv4Address("10.0.0.0")
 _LINKS6: Final = ipaddress.IPv6Address("fd00::")
 _LAN6: Final = ipaddress.IPv6Address("2001:db8::")
@@ -40,11 +41,15 @@ class LanAddresses:
 
 
 def lan(plan: Plan, number: int) -> LanAddresses:
-    """Addresses of LAN `number` of the plan."""
-    if plan.node(plan.lans[number].host).inside:
-        network = ipaddress.IPv4Network(f"100.64.{number}.0/24")
-    else:
-        network = list(_OUTSIDE.subnets(new_prefix=29))[number % 32]
+    """Addresses of LAN `number` of the plan; raises PlanError when there are none left."""
+    inside = [plan.node(lan.host).inside for lan in plan.lans[: number + 1]]
+    networks = _INSIDE if inside[number] else _OUTSIDE
+    place = number % len(networks)
+    if any(inside[other] == inside[number] for other in range(place, number, len(networks))):
+        raise PlanError(
+            f"plan of {plan.topology}: no addresses left for the LAN of '{plan.lans[number].host}': take fewer hosts"
+        )
+    network = networks[place]
     network6 = ipaddress.IPv6Network((int(_LAN6) + (number << 80), 64))
     return LanAddresses(
         networks=(network, network6),

@@ -37,6 +37,8 @@ class Child:
         code = _FAILED
         try:
             die_with_parent(parent)
+            if os.geteuid() == 0:
+                os.setpriority(os.PRIO_PROCESS, 0, 0)  # the player keeps its better place
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_DFL)
             work()

@@ -37,6 +37,7 @@ from testbed.ground.constants import NS_PER_S
 from testbed.ground.errors import RunError, TestbedError
 from testbed.ground.units import format_utc
 from testbed.plan import model
+from traffic.timestamps import clock_offset_ns
 
 _LEAD_NS = NS_PER_S  # between "everything is ready" and schedule time 0
 _PRIORITY = -10  # nice value of the player: before everything else on the machine that runs at 0
@@ -49,7 +50,7 @@ class Progress:
         self._channel = channel
         self._duration_ns = duration_ns
         self._due_ns = 0
-        self._offset_ns = time.time_ns() - time.monotonic_ns()
+        self._offset_ns = clock_offset_ns()
         self.clock_steps_ns: list[int] = []
 
     def due_ns(self) -> int | None:
@@ -57,7 +58,7 @@ class Progress:
 
     def act(self, clock: Clock) -> None:
         self._channel.tell(progress=clock.now_ns() / 1e9, of=self._duration_ns / 1e9)
-        offset_ns = time.time_ns() - time.monotonic_ns()
+        offset_ns = clock_offset_ns()
         self.clock_steps_ns.append(offset_ns - self._offset_ns)
         self._offset_ns = offset_ns
         self._due_ns += NS_PER_S
@@ -78,10 +79,10 @@ def play(folder: Path, channel: Channel) -> dict[str, Any]:
         wiring, player = topo.emulation.wiring, topo.emulation.player
         if player is None:
             raise RunError("the network has no routers: nothing to play")
-        control = targets.ControlLink()
+        control = targets.ControlChain()
         stack.callback(control.close)
         sockets = control.sockets() | {name: open_socket(node) for name, node in wiring.nodes.items()}
-        aims = [*targets.link_targets(wiring), *targets.path_targets(wiring), targets.control_target()]
+        aims = [*targets.link_targets(wiring), *targets.path_targets(wiring), *targets.control_targets()]
         prober = Prober(aims, sockets, plan.duration_ns)
         workload = stack.enter_context(Workload(wiring, folder, pcap=job["pcap"]))
         nodes = {name: node.namespace.fd for name, node in wiring.nodes.items()}

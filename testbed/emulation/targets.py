@@ -1,4 +1,4 @@
-"""What is probed: every direction with netem while it is up, every audited path, and a link that never changes."""
+"""What is probed: every direction with netem while it is up, every audited path, and a chain that never changes."""
 
 from __future__ import annotations
 
@@ -10,62 +10,83 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from testbed.emulation import probes
+from testbed.emulation import addresses, probes
 from testbed.emulation.probes import Target
 from testbed.emulation.wiring import Wiring
 from testbed.kernel import links, queues
-from testbed.kernel.namespaces import Namespace
+from testbed.kernel.namespaces import Namespace, set_sysctl
 from testbed.kernel.netlink import Netlink
 from testbed.plan.model import Plan
 
-CONTROL_DELAY_NS: Final = 10_000_000
-"""Delay of the control link: its error is the host's and the kernel's alone, since nothing is ever changed on it."""
+CONTROL_DELAY_NS: Final = 5_000_000
+"""Delay of each control link: its error is the host's and the kernel's alone, since nothing is ever changed on it."""
+
+CONTROL_HOPS: Final = 4
+"""Links of the control chain: as many as a bent pipe's path has with netem."""
 
 _SETTLED_NS: Final = 200_000_000  # a link is probed while it is up and will be for this long
-_CONTROL: Final = ("control-a", "control-b")
-_CONTROL_ADDRESSES: Final = (ipaddress.ip_address("192.0.2.0"), ipaddress.ip_address("192.0.2.1"))
-_CONTROL_MACS: Final = (bytes.fromhex("020000ffff00"), bytes.fromhex("020000ffff01"))
+_CONTROL_BASE: Final = ipaddress.IPv4Address("192.0.2.0")  # documentation space, RFC 5737
+_AHEAD, _BEHIND = links.LOOPBACK_INDEX + 1, links.LOOPBACK_INDEX + 2  # interface indices in every control node
 
 
-class ControlLink:
-    """Two namespaces and one constant delay, apart from the plan's network."""
+class ControlChain:
+    """Namespaces in a row with a constant delay from each to the next, apart from the plan's network.
+
+    The first link alone stands beside the plan's links, the whole chain beside its paths.
+    """
 
     def __init__(self) -> None:
-        self._namespaces = (Namespace(), Namespace())
+        self._namespaces = [Namespace() for _ in range(CONTROL_HOPS + 1)]
         sockets: list[Netlink] = []
         for namespace in self._namespaces:
             with namespace.entered():
+                set_sysctl("net/ipv4/ip_forward", 1)
                 sockets.append(Netlink())
-        index = links.LOOPBACK_INDEX + 1
-        pair = links.veth(
-            names=_CONTROL,
-            indices=(index, index),
-            macs=_CONTROL_MACS,
-            namespaces=(self._namespaces[0].fd, self._namespaces[1].fd),
-            mtu=1500,
-        )
-        sockets[0].send([pair])
-        impairment = queues.Impairment(CONTROL_DELAY_NS, 0.0, 1000)
-        for end, netlink in enumerate(sockets):
-            own, peer = _CONTROL_ADDRESSES[end], _CONTROL_ADDRESSES[1 - end]
-            netlink.send([links.set_up(index), links.address(index, own, 31)])
-            netlink.send([links.neighbour(index, peer, _CONTROL_MACS[1 - end])])
-            netlink.send(queues.build(index, impairment, queues.Bottleneck(10**9, 10**6), "the control link"))
+        for hop in range(CONTROL_HOPS):
+            self._join(hop, sockets[hop], sockets[hop + 1])
+        for netlink in sockets:
             netlink.close()
 
+    def _join(self, hop: int, near: Netlink, far: Netlink) -> None:
+        """The link from node `hop` to the next, with everything it takes to send forward through it."""
+        ends = _control_address(hop, 0), _control_address(hop, 1)
+        macs = bytes.fromhex(f"020000ff{hop:02x}00"), bytes.fromhex(f"020000ff{hop:02x}01")
+        fds = self._namespaces[hop].fd, self._namespaces[hop + 1].fd
+        names, indices = (f"ahead{hop}", f"behind{hop}"), (_AHEAD, _BEHIND)
+        near.send([links.veth(names=names, indices=indices, macs=macs, namespaces=fds, mtu=1500)])
+        impairment = queues.Impairment(CONTROL_DELAY_NS, 0.0, 1000)
+        near.send(
+            [
+                links.set_up(_AHEAD),
+                links.address(_AHEAD, ends[0], 31),
+                links.neighbour(_AHEAD, ends[1], macs[1]),
+                links.route(addresses.default(0), _AHEAD, ends[1]),
+                *queues.build(_AHEAD, impairment, queues.Bottleneck(10**9, 10**6), f"control link {hop}"),
+            ]
+        )
+        far.send([links.set_up(_BEHIND), links.address(_BEHIND, ends[1], 31)])
+
     def sockets(self) -> dict[str, socket.socket]:
-        """A probing socket at each end."""
-        return {name: probes.open_socket(space) for name, space in zip(_CONTROL, self._namespaces, strict=True)}
+        """A probing socket at the first node, the second and the last."""
+        return {f"control-{node}": probes.open_socket(self._namespaces[node]) for node in (0, 1, CONTROL_HOPS)}
 
     def close(self) -> None:
-        """Let go of both namespaces."""
+        """Let go of the namespaces."""
         for namespace in self._namespaces:
             namespace.close()
 
 
-def control_target() -> Target:
-    """The control link, one direction."""
-    return Target(probes.CONTROL, 0, _CONTROL[0], (str(_CONTROL_ADDRESSES[1]), probes.PORT), lambda _: True)
+def control_targets() -> list[Target]:
+    """The first link of the control chain (index 0), and the chain (index 1), one direction."""
+    found = []
+    for index, last in enumerate((0, CONTROL_HOPS - 1)):
+        address = (str(_control_address(last, 1)), probes.PORT)
+        found.append(Target(probes.CONTROL, index, "control-0", address, lambda _: True))
+    return found
+
+
+def _control_address(hop: int, end: int) -> links.Address:
+    return _CONTROL_BASE + 2 * hop + end
 
 
 def link_targets(wiring: Wiring) -> list[Target]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import subprocess
 from contextlib import ExitStack
 from pathlib import Path
@@ -41,6 +42,8 @@ class Workload:
             self._options = SessionOptions(clear_udp_ports=(probes.PORT,), **options)
         except TrafficError as error:
             raise PlanError(f"plan of {plan.topology}: {error}") from None
+        if self._options.generator == "scapy":
+            importlib.import_module("traffic.scapy_generator")  # now: it takes seconds in the guest
         self._hosts = {name: self._open(name) for name in _endpoints(self._flows)}
         if pcap:
             (folder / CAPTURES).mkdir()

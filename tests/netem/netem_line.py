@@ -1,4 +1,4 @@
-"""What the netem tests share: namespaces in a row with real queues on every link end, and packets that carry numbers."""
+"""What the netem tests share: namespaces in a row, real queues on every link end, numbered packets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterable
-from fcntl import ioctl
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,6 @@ S = 1_000_000_000
 LEFT, RIGHT = 2, 3
 """A node's interface index towards its neighbour on that side."""
 
-SIOCGIFFLAGS, IFF_RUNNING = 0x8913, 0x40  # linux/sockios.h, linux/if.h
 SO_SNDBUFFORCE = 32  # asm-generic/socket.h; a packet in a queue is in its sender's buffer
 _BUFFER_BYTES = 8 << 20
 _NUMBER = struct.Struct("!I")
@@ -54,7 +52,6 @@ class Line:
             prefixes = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0"))
             routes = [links.route(prefix, side, gateway) for prefix, gateway in zip(prefixes, gateways, strict=True)]
             self.netlinks[number].send(routes)
-        self._wait_for_carrier()
 
     def __enter__(self) -> Line:
         return self
@@ -82,14 +79,6 @@ class Line:
         """Set netem at a node's interface, as the player does."""
         self.netlinks[node].send([queues.change_netem(side, impairment, f"node {node}")])
 
-    def _wait_for_carrier(self) -> None:
-        """A veth takes packets only once the kernel's own worker has seen its carrier."""
-        for number, space in enumerate(self.spaces):
-            with space.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-                for end in range(number == 0, 2 - (number == len(self.spaces) - 1)):
-                    request = struct.pack("16s16x", f"n{number}-eth{end}".encode())
-                    wait_until(lambda: struct.unpack_from("16sH", ioctl(sock, SIOCGIFFLAGS, request))[1] & IFF_RUNNING)
-
     def _join(self, link: int, impairment: Impairment, bottleneck: Bottleneck) -> None:
         ends = ((link, RIGHT), (link + 1, LEFT))
         macs = (bytes((2, 0, 0, 0, link, 1)), bytes((2, 0, 0, 0, link, 2)))
@@ -101,8 +90,10 @@ class Line:
             mtu=1500,
         )
         self.netlinks[link].send([pair])
+        for node, side in ends:  # both before the queues: an interface works at once if it gets its queue with carrier
+            self.netlinks[node].send([links.set_up(side)])
         for (node, side), (peer, far), mac in zip(ends, ends[::-1], macs[::-1], strict=True):
-            messages = [links.set_up(side)]
+            messages = []
             for version, length in ((4, 24), (6, 64)):
                 messages.append(links.address(side, self.address(node, side, version), length))
                 messages.append(links.neighbour(side, self.address(peer, far, version), mac))
@@ -171,6 +162,15 @@ class Stream:
     def close(self) -> None:
         self._tx.close()
         self._rx.close()
+
+
+def read_number(frame: bytes) -> tuple[int, int] | None:
+    """Destination port and number of a stream's packet in a captured frame; None for what is not UDP."""
+    six = frame[14] >> 4 == 6
+    if frame[20 if six else 23] != socket.IPPROTO_UDP:
+        return None
+    port, _, _, number = struct.unpack_from("!HHHI", frame, 36 + 20 * six)
+    return port, number
 
 
 def send_on_time(schedule: Iterable[tuple[int, Stream]]) -> None:

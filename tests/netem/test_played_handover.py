@@ -6,7 +6,6 @@ other. When links go up and down, and what holds packets back, is the plan's own
 
 from __future__ import annotations
 
-import struct
 import time
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -15,7 +14,7 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 from mininet.net import Mininet
-from netem_line import MS, S, Stream, every, settle
+from netem_line import MS, S, Stream, every, read_number, settle
 from netem_plan import Steps, hand_made
 
 from testbed.emulation.loop import run_activities
@@ -150,10 +149,9 @@ def play_once() -> Played:
         for number, its_taps in enumerate(taps):
             for tap in its_taps:
                 for frame, _, _ in receive(tap):
-                    udp = 34 if frame[14] >> 4 == 4 else 54
-                    (port,) = struct.unpack_from("!H", frame, udp + 2)
+                    port, sequence = read_number(frame) or (0, 0)
                     if port in ports:
-                        played.seen[ports[port]][number].append(struct.unpack_from("!I", frame, udp + 8)[0])
+                        played.seen[ports[port]][number].append(sequence)
                 tap.close()
     finally:
         for stream in played.streams.values():

@@ -166,7 +166,7 @@ def test_scapy_builds_and_sends_every_packet_with_the_same_verdicts(run_dir: Cal
     report = play(partial(run_dir, generator="scapy"))
     assert {flow["integrity"]["verdict"] for flow in report["flows"]} == {"intact"}, report["reasons"]
     assert all(set(flow["integrity"]["counts"]) == {"GENUINE"} for flow in report["flows"])
-    assert all(flow["received"] > 50 for flow in report["flows"])
+    assert all(flow["received"] > 20 for flow in report["flows"])
 
 
 def wait_until_in(process: subprocess.Popen[bytes], folder: Path) -> None:

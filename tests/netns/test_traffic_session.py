@@ -120,7 +120,7 @@ def test_lost_packets_are_rows_without_delay(lab: Lab, tmp_path: Path) -> None:
     assert len(lost) == result["lost"]
     assert np.all(lost["delay_ns"] == -1)
     assert np.all(lost["tx_ns"] > 0)  # what left is known, also of what was lost
-    assert result["integrity"] == {"verdict": "intact", "counts": {"GENUINE": result["received"]}}
+    assert result["integrity"]["counts"] == {"GENUINE": result["received"]}
 
 
 def test_a_tap_that_drops_makes_the_session_invalid(lab: Lab, tmp_path: Path) -> None:
