@@ -11,8 +11,8 @@ import ctypes
 import errno
 import socket
 import struct
-import time
 import sys
+import time
 from typing import Any, Final
 
 from traffic.errors import SocketError
