@@ -16,7 +16,7 @@ mount -t overlay -o lowerdir=/,upperdir=/mnt/upper,workdir=/mnt/work overlay /mn
 cd /mnt/root || exit 1
 mount --rbind /proc proc
 mount --rbind /sys sys
-for folder in tmp run; do mount -t tmpfs tmpfs $folder; done
+mount -t tmpfs tmpfs run
 mount -t devtmpfs devtmpfs dev
 mkdir -p dev/pts dev/shm
 mount -t devpts -o ptmxmode=0666 devpts dev/pts
@@ -30,7 +30,7 @@ printf '#!/bin/sh\nexec chroot /mnt/root /sbin/modprobe "$@"\n' > /mnt/modprobe
 chmod +x /mnt/modprobe
 ln -s /sbin/modprobe mnt/modprobe
 echo /mnt/modprobe > /proc/sys/kernel/modprobe
-cat > tmp/guest-job <<JOB
+cat > run/guest-job <<JOB
 stty raw -echo < /dev/tty1
 printf '{"stage": "booted"}\\n' > /dev/tty1
 $TERMINAL_SETUP
@@ -40,7 +40,7 @@ cd '$WORK_DIR' || exit 1
 export TESTBED_GUEST=1 TESTBED_CHANNEL=/dev/tty1 HOME=/root TERM=\${TERM:-linux}
 $COMMAND
 JOB
-chroot . /usr/bin/setsid -c -w /bin/sh /tmp/guest-job <dev/tty2 >dev/tty2 2>&1
+chroot . /usr/bin/setsid -c -w /bin/sh /run/guest-job <dev/tty2 >dev/tty2 2>&1
 code=$?
 sync
 printf '{"exit": %d}\n' "$code" > dev/tty1

@@ -21,8 +21,9 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=log, stdin=subprocess.DEVNULL)
 
 
-def wait_for_play(folder: Path) -> Path:
+def wait_for_play(folder: Path, parent: subprocess.Popen[bytes]) -> Path:
     while not (found := list(folder.glob("runs/*/live.json"))):
+        assert parent.poll() is None, "the run ended before it played"
         time.sleep(0.2)
     time.sleep(1.0)
     return found[0].parent
@@ -46,7 +47,7 @@ def traces() -> set[str]:
 def test_kill_9_of_the_parent_takes_the_guest_along(open_folder: Path) -> None:
     before = traces()
     parent = start(open_folder)
-    folder = wait_for_play(open_folder)
+    folder = wait_for_play(open_folder, parent)
     assert guests(open_folder)
     parent.kill()
     parent.communicate()
@@ -62,7 +63,7 @@ def test_kill_9_of_the_parent_takes_the_guest_along(open_folder: Path) -> None:
 def test_an_interrupted_run_keeps_a_partial_report(open_folder: Path, number: signal.Signals) -> None:
     before = traces()
     parent = start(open_folder)
-    folder = wait_for_play(open_folder)
+    folder = wait_for_play(open_folder, parent)
     parent.send_signal(number)
     stdout, _ = parent.communicate()
     assert parent.returncode == 130
@@ -79,7 +80,7 @@ def test_started_as_root_the_guest_is_an_ordinary_user(open_folder: Path) -> Non
     if os.geteuid() != 0:
         pytest.skip("only root can drop to another user")
     parent = start(open_folder)
-    wait_for_play(open_folder)
+    wait_for_play(open_folder, parent)
     pids = [line.split()[0] for line in guests(open_folder)]
     owners = {Path("/proc", pid).stat().st_uid for pid in pids}
     parent.send_signal(signal.SIGINT)

@@ -59,6 +59,7 @@ def play(make: Callable[[], Path], *, meanwhile: Callable[[Path], None] | None =
         folder = make()
         runner = start(folder)
         if meanwhile is not None:
+            wait_for_play(folder, runner)
             meanwhile(folder)
         assert runner.wait() == 0, (folder / "runner.log").read_text()
         report = make_report(folder)
@@ -67,9 +68,10 @@ def play(make: Callable[[], Path], *, meanwhile: Callable[[Path], None] | None =
     return report
 
 
-def wait_for_play(folder: Path) -> dict[str, Any]:
+def wait_for_play(folder: Path, runner: subprocess.Popen[bytes]) -> dict[str, Any]:
     """The runner's live.json, once it plays."""
     while not (folder / "live.json").exists():
+        assert runner.poll() is None, (folder / "runner.log").read_text()
         time.sleep(0.1)
     time.sleep(2.0)
     found: dict[str, Any] = json.loads((folder / "live.json").read_text())
@@ -111,7 +113,6 @@ def test_a_quiet_run_passes_every_check(run_dir: Callable[..., Path]) -> None:
 
 def test_a_delay_changed_from_outside_fails_the_audit_and_names_the_link(run_dir: Callable[..., Path]) -> None:
     def meddle(folder: Path) -> None:
-        wait_for_play(folder)
         device, delay_ms = fibre_device(folder)
         change = f"delay {delay_ms + 5}ms limit 200000 rate 10gbit".split()
         from_outside(folder, "pop-milan", "tc", "qdisc", "change", "dev", device, "root", "netem", *change)
@@ -129,7 +130,6 @@ def test_a_delay_changed_from_outside_fails_the_audit_and_names_the_link(run_dir
 
 def test_a_limit_changed_from_outside_is_found_by_the_read_back_alone(run_dir: Callable[..., Path]) -> None:
     def meddle(folder: Path) -> None:
-        wait_for_play(folder)
         device, delay_ms = fibre_device(folder)
         change = f"delay {delay_ms}ms limit 777 rate 10gbit".split()
         from_outside(folder, "pop-milan", "tc", "qdisc", "change", "dev", device, "root", "netem", *change)
@@ -194,7 +194,7 @@ def test_clean_after_a_killed_run_restores_the_machine_and_spares_decoys(run_dir
         state, programs = system_state(), processes()
         folder = run_dir()
         runner = start(folder)
-        live = wait_for_play(folder)
+        live = wait_for_play(folder, runner)
         namespace = f"--net=/proc/{live['pid']}/fd/{live['namespaces']['rome']}"
         tagged = os.environ | {"TESTBED_RUN": str(folder)}
         stray = subprocess.Popen(["nsenter", namespace, "sleep", "301"], env=tagged)
