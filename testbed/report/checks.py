@@ -111,7 +111,7 @@ def _link_delay(audit: dict[str, Any]) -> Check:
         worst = max(judged, key=lambda row: float(row["error_us"]["p50"]))
         detail += f"; worst {worst['a']}→{worst['b']}, p50 {worst['error_us']['p50']:,.0f} µs"
     if len(judged) < len(audit["links"]):
-        detail += f"; {len(audit['links']) - len(judged)} with too few probes to judge"
+        detail += f"; {len(audit['links']) - len(judged)} that could not be judged"
     return _verdict("link-delay", reasons, detail)
 
 

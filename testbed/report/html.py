@@ -60,7 +60,7 @@ def verdict_sentence(report: dict[str, Any]) -> str:
         return "This run cannot be judged: what follows says nothing against the links."
     judged = sum(check["judged"] for check in checks)
     if report["verdict"] == "fail":
-        failed = sum(not check["passed"] for check in checks)
+        failed = sum(check["judged"] and not check["passed"] for check in checks)
         return f"{failed} of {judged} checks failed."
     idle = len(checks) - judged
     return f"All {judged} checks passed" + (f"; {idle} more had nothing to judge." if idle else ".")

@@ -128,17 +128,16 @@ def test_a_delay_changed_from_outside_fails_the_audit_and_names_the_link(run_dir
     assert named(report, "read-back")["passed"]  # it was off in rotation: the audit alone found it
 
 
-def test_a_limit_changed_from_outside_is_found_by_the_read_back_alone(run_dir: Callable[..., Path]) -> None:
+def test_a_change_too_small_to_measure_is_found_by_the_read_back_alone(run_dir: Callable[..., Path]) -> None:
     def meddle(folder: Path) -> None:
         device, delay_ms = fibre_device(folder)
-        change = f"delay {delay_ms}ms limit 777 rate 10gbit".split()
+        change = f"delay {delay_ms}ms limit 777 rate 10gbit".split()  # tc cuts the delay to whole microseconds
         from_outside(folder, "pop-milan", "tc", "qdisc", "change", "dev", device, "root", "netem", *change)
 
     report = play(run_dir, meanwhile=meddle)
     assert report["verdict"] == "fail"
     assert [check["name"] for check in report["checks"] if not check["passed"]] == ["read-back"]
     assert "pop-milan→ce-rome" in report["reasons"][0]
-    assert "777" in report["reasons"][0]
 
 
 @pytest.mark.parametrize(

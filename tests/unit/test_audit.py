@@ -95,8 +95,28 @@ def test_an_offset_on_one_link_fails_that_link_alone(offset_ns: int) -> None:
 
 def test_a_tail_fails_a_link_as_a_shift_does() -> None:
     evidence = perfect()
-    evidence.raw["rx_ns"][rows(evidence, LINK, BUSY)[::6]] += 1 * MS  # a sixth: p50 sees nothing, p90 does
-    assert failed(findings(evidence), "links") == {BUSY}
+    evidence.raw["rx_ns"][rows(evidence, LINK, BUSY)[::4]] += 1 * MS  # a quarter: p50 sees nothing, p90 does
+    audit = findings(evidence)
+    assert (audit["valid"], failed(audit, "links")) == (True, {BUSY})
+
+
+def test_an_excess_that_may_be_chance_is_neither_passed_nor_blamed() -> None:
+    evidence = perfect()
+    evidence.raw["rx_ns"][rows(evidence, LINK, BUSY)[::7]] += 1 * MS  # 18 of 120 where a tenth may be
+    audit = findings(evidence)
+    assert (audit["valid"], failed(audit, "links")) == (False, set())
+    assert (audit["links"][BUSY]["judged"], audit["links"][BUSY]["untold"]) == (False, True)
+    assert audit["invalid_reasons"][0].startswith(
+        "delays beyond their budget: 1, by no more than chance or the machine"
+    )
+
+
+def test_what_cannot_be_told_does_not_hide_what_can() -> None:
+    evidence = perfect()
+    evidence.raw["rx_ns"][rows(evidence, LINK, BUSY)[::7]] += 1 * MS
+    evidence.raw["rx_ns"][rows(evidence, LINK, BUSY + 1)] += 5 * MS
+    audit = findings(evidence)
+    assert (audit["valid"], failed(audit, "links")) == (True, {BUSY + 1})
 
 
 def test_a_path_is_judged_by_its_hops() -> None:
