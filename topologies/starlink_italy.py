@@ -27,6 +27,9 @@ from topologies.sites import FOGGIA_GATEWAY, MARSALA_GATEWAY, MILAN_POP, MILANO_
 NAME = "starlink-italy"
 TITLE = "Italian government on Starlink: Rome and Taranto to a data centre in Rome, via the Milan PoP"
 
+POWERS_OF_TWO = tuple(str(2**exponent) for exponent in range(11))
+"""What a kernel filter can select by the low bits of a sequence number."""
+
 PARAMETERS: tuple[Parameter, ...] = (
     Choice("order", "hold", "what a handover does to packets in flight", ("hold", "drop", "reorder")),
     Whole("outage_ms", "20", "how long a handover cuts the user link; only with order=drop", 1, 5_000),
@@ -34,7 +37,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Whole("window", "1024", "anti-replay window of ESP, packets", 64, 4_096),
     Choice("generator", "struct", "what builds the packets; Scapy gets fewer to build", ("struct", "scapy")),
     Choice("adversary", "none", "what an attacker on the path does", ("none", "bitflip", "replay", "plaintext")),
-    Whole("adversary_every", "64", "the attacker acts on one packet in this many", 1, 1_000_000),
+    Choice("adversary_every", "64", "the attacker acts on one packet in this many", POWERS_OF_TWO),
 )
 
 MASK_DEG = 25.0

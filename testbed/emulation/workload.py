@@ -87,13 +87,11 @@ class Workload:
     def _capture(self, name: str) -> None:
         """What arrives at and leaves a host, until the run ends."""
         node = self._wiring.nodes[name]
-        file = self._folder / CAPTURES / f"{name}.pcap"
-        tcpdump = node.popen(
-            ["tcpdump", "-i", node.intfList()[0].name, "-U", "-w", str(file), "-Z", "root", "--immediate-mode"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=None,
-        )
+        command = ["tcpdump", "-i", node.intfList()[0].name, "-U", "-w", "-", "-Z", "root", "--immediate-mode"]
+        with (self._folder / CAPTURES / f"{name}.pcap").open(
+            "wb"
+        ) as file:  # a file of its own it would want to give away
+            tcpdump = node.popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.DEVNULL)
         self._stack.callback(tcpdump.wait)
         self._stack.callback(tcpdump.terminate)
 

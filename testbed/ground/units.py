@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import UTC, datetime
 
@@ -10,13 +11,17 @@ from testbed.ground.errors import InputError
 
 _NUMBER = re.compile(r"\s*([+-]?[0-9]*\.?[0-9]+(?:[eE][+-]?[0-9]+)?)\s*([A-Za-zµ%/]*)\s*")
 _TIME_NS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": NS_PER_S, "": NS_PER_S, "min": 60 * NS_PER_S}
-_RATE_BPS = {"bit": 1, "": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9}
+_RATE_BPS = {"": 1} | {
+    f"{prefix}bit{per}": factor
+    for per in ("", "/s")
+    for prefix, factor in (("", 1), ("k", 10**3), ("m", 10**6), ("g", 10**9))
+}
 
 
 def _split(text: str, what: str, units: dict[str, int]) -> tuple[float, int]:
     match = _NUMBER.fullmatch(text)
-    unit = match.group(2).lower().removesuffix("/s") if match else ""
-    if match is None or unit not in units:
+    unit = match.group(2).lower() if match else ""
+    if match is None or unit not in units or not math.isfinite(float(match.group(1))):
         known = ", ".join(name for name in units if name)
         raise InputError(f"{what} '{text}' is not understood: write a number and one of {known}")
     return float(match.group(1)), units[unit]

@@ -26,7 +26,7 @@ def test_the_declared_defaults():
         "window": 1024,
         "generator": "struct",
         "adversary": "none",
-        "adversary_every": 64,
+        "adversary_every": "64",
     }
     assert (found.access.order, found.access.outage_ns) == ("hold", 20 * MS)
     assert found.traffic == {
@@ -34,7 +34,7 @@ def test_the_declared_defaults():
         "window": 1024,
         "generator": "struct",
         "adversary": "none",
-        "adversary_every": 64,
+        "adversary_every": "64",
     }
     assert {terminal.mask_deg for terminal in found.terminals} == {25.0}
     assert {gateway.mask_deg for gateway in found.gateways} == {25.0}
