@@ -66,7 +66,7 @@ def test_an_ordinary_user_gets_the_same_and_tshark_agrees(open_folder: Path) -> 
     if os.geteuid() == 0:
         user = NOBODY
         os.chown(open_folder, NOBODY, NOBODY)
-    outcome = main_job(open_folder, "--duration", "40", "-p", "esn=off", "--pcap", user=user)
+    outcome = main_job(open_folder, "--duration", "30", "-p", "esn=off", "--pcap", user=user)
     assert outcome.code == 0, outcome.stderr + outcome.stdout[:3000]
     report = json.loads(outcome.stdout)
     assert report["verdict"] == "pass"
