@@ -3,6 +3,7 @@
 100.64.k.0/24, 2001:db8:k::/64    LAN number k behind the operator's NAT (RFC 6598 shared space)
 198.51.100.8k/29, 2001:db8:k::/64 LAN number k outside (RFC 5737 documentation space)
 10.0.0.0/8, fd00::/64             /31 and /127 for each link between routers
+172.16.0.0/12, fd01::/108         a satellite's own address in a numbered constellation: one for each number
 203.0.113.1                       the PoP's public address, to which inside traffic is translated
 10.64.k.1                         a host's address inside its ESP tunnels
 """
@@ -23,6 +24,9 @@ _INSIDE: Final = list(ipaddress.IPv4Network("100.64.0.0/16").subnets(new_prefix=
 _OUTSIDE: Final = list(ipaddress.IPv4Network("198.51.100.0/24").subnets(new_prefix=29))
 _LINKS: Final = ipaddress.IPv4Address("10.0.0.0")
 _LINKS6: Final = ipaddress.IPv6Address("fd00::")
+_OWN: Final = ipaddress.IPv4Address("172.16.0.0")
+_OWN6: Final = ipaddress.IPv6Address("fd01::")
+_NUMBER_BITS: Final = 20
 _LAN6: Final = ipaddress.IPv6Address("2001:db8::")
 _INNER: Final = ipaddress.IPv4Address("10.64.0.0")
 _NAME_MAX: Final = 15  # IFNAMSIZ − 1, linux/if.h
@@ -64,6 +68,21 @@ def link_ends(number: int) -> tuple[tuple[Address, Address], tuple[Address, Addr
     return (
         (_LINKS + 2 * number, _LINKS6 + 2 * number),
         (_LINKS + 2 * number + 1, _LINKS6 + 2 * number + 1),
+    )
+
+
+def own(number: int) -> tuple[Address, Address]:
+    """A numbered node's own address in each family."""
+    return _OWN + number, _OWN6 + number
+
+
+def block(written: str) -> tuple[Prefix, Prefix]:
+    """The addresses of a block of numbers, 'BASE/LENGTH' (`plan.model.Route`), in each family."""
+    base, length = (int(part) for part in written.split("/"))
+    first = own(base)
+    return (
+        ipaddress.IPv4Network((int(first[0]), 32 - _NUMBER_BITS + length)),
+        ipaddress.IPv6Network((int(first[1]), 128 - _NUMBER_BITS + length)),
     )
 
 

@@ -236,14 +236,8 @@ def _untold(control: dict[str, Any], findings: list[dict[str, Any]]) -> list[str
 
 def _describe(plan: Plan, mismatch: Mismatch) -> dict[str, Any]:
     link = plan.links[mismatch.link]
-    planned, held = mismatch.planned, mismatch.held
-    where = {"time_ns": mismatch.time_ns, "a": link.a, "b": link.b}
-    if held is None:
-        return where | {"field": "qdisc", "planned": "netem", "held": "another"}
-    for name in ("delay_ns", "loss", "limit"):
-        if getattr(planned, name) != getattr(held, name):
-            return where | {"field": name, "planned": getattr(planned, name), "held": getattr(held, name)}
-    return where | {"field": "none", "planned": "", "held": ""}
+    told = {name: getattr(mismatch, name) for name in ("time_ns", "field", "planned", "held")}
+    return told | {"a": link.a, "b": link.b}
 
 
 def _link_delay_ns(plan: Plan, index: int, times: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -17,18 +17,20 @@ from testbed.emulation import addresses
 from testbed.emulation.loop import Activity, run_activities
 from testbed.emulation.nodes import EmulatedHost, EmulatedLink, EmulatedNode, EmulatedRouter
 from testbed.emulation.player import Player
+from testbed.emulation.state import State
 from testbed.emulation.timeline import compile_timeline
 from testbed.emulation.wiring import Wiring
 from testbed.ground.clock import Clock, ManualClock, RealClock
+from testbed.kernel.netlink import Message, Netlink
 from testbed.plan.model import Plan
 
 
 class PlanTopo(Topo):
     """Mininet's topology of a plan: terminals, satellites, gateways and PoPs as switches, endpoints as hosts."""
 
-    def build(self, plan: Plan, *, background: bool = True) -> None:
+    def build(self, plan: Plan, *, background: bool = True, impaired: bool = True) -> None:
         self.plan = plan
-        self.emulation = Emulation(plan, background=background)
+        self.emulation = Emulation(plan, background=background, impaired=impaired)
         for node in plan.nodes:
             if node.role == "host":
                 self.addHost(node.name, cls=EmulatedHost, emulation=self.emulation)
@@ -60,13 +62,14 @@ class Emulation:
     """One plan on one network: what Mininet's nodes belong to.
 
     `start` and `stop` are called by every node: only the first call of each acts. `background`: play in a thread of
-    our own; the runner plays in its own loop instead.
+    our own; the runner plays in its own loop instead. `impaired`: see `Wiring`; without, nothing is played.
     """
 
-    def __init__(self, plan: Plan, *, background: bool = True) -> None:
-        self.wiring = Wiring(plan)
+    def __init__(self, plan: Plan, *, background: bool = True, impaired: bool = True) -> None:
+        self.wiring = Wiring(plan, impaired=impaired)
         self.player: Player | None = None
         self._background = background
+        self._pairs: list[Message] = []
         self._clock: Clock = ManualClock()
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
@@ -75,13 +78,35 @@ class Emulation:
         """Called by each node when it has been made."""
         self.wiring.nodes[node.name] = node
 
+    @property
+    def started(self) -> bool:
+        """Has the network been configured? From then on what is made is made at once."""
+        return self.player is not None
+
+    def join(self, pair: Message) -> None:
+        """Have the kernel make a veth pair when the network settles next."""
+        self._pairs.append(pair)
+
+    def settle(self) -> None:
+        """Tell the kernel everything that has been gathered: first the links, then each node's own."""
+        pairs, self._pairs = self._pairs, []
+        if pairs:
+            with Netlink() as anywhere:  # each pair says itself where its ends go
+                anywhere.send(pairs)
+        for node in self.wiring.nodes.values():
+            node.settle()
+
     def start(self) -> None:
         """Configure every node and start to play."""
         if self.player is not None:
             return
-        self.wiring.configure()
-        sockets = {name: node.netlink for name, node in self.wiring.nodes.items()}
-        self.player = Player(compile_timeline(self.wiring), sockets)
+        wiring = self.wiring
+        wiring.configure()
+        self.settle()
+        wiring.translate()
+        sockets = {name: node.netlink for name, node in wiring.nodes.items()}
+        ends = [wiring.end(number) for number in range(len(wiring.plan.links))]
+        self.player = Player(compile_timeline(wiring), State(wiring.plan, wiring.limits), ends, sockets)
         if self._background:
             activities: list[Activity] = [self.player]
             self._clock = RealClock(time.monotonic_ns())

@@ -1,7 +1,8 @@
 """Mininet's nodes, interfaces and links, made over netlink in one process.
 
 A node is a namespace held by a file descriptor; it gets a shell, a process and a pseudo-terminal only when somebody
-asks for one (`cmd`, `pid`, the CLI). `popen` needs none.
+asks for one (`cmd`, `pid`, the CLI). `popen` needs none. What is made of it before the network starts is gathered and
+told to the kernel in a few sends; from then on at once.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from mininet.node import Node
 
 from testbed.kernel import filters, links
 from testbed.kernel.namespaces import Namespace, set_sysctl
-from testbed.kernel.netlink import Netlink
+from testbed.kernel.netlink import Message, Netlink
 
 MTU_BYTES = 1500  # Ethernet, IEEE 802.3
 
@@ -32,7 +33,14 @@ _FORWARDING = {"net/ipv4/ip_forward": 1, "net/ipv6/conf/all/forwarding": 1}
 class Lifecycle(Protocol):
     """What nodes tell the emulation they belong to."""
 
+    @property
+    def started(self) -> bool: ...
+
     def attach(self, node: EmulatedNode) -> None: ...
+
+    def join(self, pair: Message) -> None: ...
+
+    def settle(self) -> None: ...
 
     def start(self) -> None: ...
 
@@ -50,12 +58,13 @@ class EmulatedNode(Node):
         self._last_index = links.LOOPBACK_INDEX
         self.indices: dict[str, int] = {}  # interface index by name
         self.emulation = emulation
+        self._untold: list[Message] = []
         self.namespace = Namespace()
         with self.namespace.entered():
             for sysctl, value in (_SYSCTLS | _FORWARDING if self.forwards else _SYSCTLS).items():
                 set_sysctl(sysctl, value)
             self.netlink = Netlink()
-        self.netlink.send([links.set_up(links.LOOPBACK_INDEX)])
+        self.tell([links.set_up(links.LOOPBACK_INDEX)])
         super().__init__(name, **(params | {"inNamespace": False}))  # not Mininet's own namespace
         self._constructed = True
         emulation.attach(self)
@@ -65,6 +74,16 @@ class EmulatedNode(Node):
         self._last_index += 1
         self.indices[name] = self._last_index
         return self._last_index
+
+    def tell(self, messages: list[Message]) -> None:
+        """Have the kernel do this when the emulation settles next, in order and after the links that it has joined."""
+        self._untold += messages
+
+    def settle(self) -> None:
+        """Tell the kernel what has been gathered."""
+        if self._untold:
+            messages, self._untold = self._untold, []
+            self.netlink.send(messages)
 
     @property
     def pid(self) -> int | None:
@@ -80,6 +99,7 @@ class EmulatedNode(Node):
     def startShell(self, mnopts: str | None = None) -> None:
         """Start the shell, but not for Mininet's constructor: that asks before anyone needs it."""
         if self._constructed:
+            self.emulation.settle()
             super().startShell(mnopts)
 
     def sendCmd(self, *args: Any, **kwargs: Any) -> None:
@@ -94,6 +114,7 @@ class EmulatedNode(Node):
         return output
 
     def popen(self, *args: Any, **kwargs: Any) -> Popen[bytes]:
+        self.emulation.settle()
         kwargs.setdefault("mncmd", ["mnexec", "-d"])
         pid, self._pid = self._pid, self._pid or 0  # Mininet's popen asks for a pid before it knows that it needs none
         try:
@@ -166,7 +187,8 @@ class EmulatedIntf(Intf):
             return said
         if self.dark != (args == ("down",)):
             change = filters.relight if self.dark else filters.darken
-            self.node.netlink.send([change(self.index, f"{self.name} of {self.node.name}", by_hand=True)])
+            self.node.tell([change(self.index, f"{self.name} of {self.node.name}", by_hand=True)])
+            self.node.emulation.settle()
             self.dark = not self.dark
         return ""
 
@@ -185,6 +207,8 @@ class EmulatedLink(Link):
 
     def __init__(self, node1: EmulatedNode, node2: EmulatedNode, **params: Any) -> None:
         super().__init__(node1, node2, **(params | {"intf": EmulatedIntf}))
+        if node1.emulation.started:
+            node1.emulation.settle()
 
     @classmethod
     def makeIntfPair(
@@ -205,15 +229,13 @@ class EmulatedLink(Link):
             namespaces=(node1.namespace.fd, node2.namespace.fd),
             mtu=MTU_BYTES,
         )
-        first, second = (
-            [links.set_up(index), filters.ingress(index, name)]
-            for index, name in zip(indices, (intfname1, intfname2), strict=True)
-        )
-        node1.netlink.send([pair, *first])
-        node2.netlink.send(second)
+        node1.emulation.join(pair)
+        for node, index, name in ((node1, indices[0], intfname1), (node2, indices[1], intfname2)):
+            node.tell([links.set_up(index), filters.ingress(index, name)])
 
     def delete(self) -> None:
-        self.intf1.node.netlink.send([links.delete(self.intf1.index)])
+        self.intf1.node.tell([links.delete(self.intf1.index)])
+        self.intf1.node.emulation.settle()
         super().delete()
 
     def stop(self) -> None:

@@ -96,7 +96,7 @@ def play(folder: Path, channel: Channel) -> dict[str, Any]:
         clock = RealClock(monotonic_ns)
         channel.tell(stage="playing")
         progress = Progress(channel, plan.duration_ns)
-        read_back = [ReadBack(player, plan.duration_ns)] if job["readback"] else []
+        read_back = [ReadBack(player, len(plan.links), plan.duration_ns)] if job["readback"] else []
         run_activities([player, prober, *read_back, progress], clock, channel.interrupted.is_set)
         interrupted = channel.interrupted.is_set()
         played_ns = min(clock.now_ns(), plan.duration_ns)

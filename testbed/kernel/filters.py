@@ -6,7 +6,7 @@ Layouts: linux/pkt_cls.h, linux/tc_act/tc_gact.h, linux/filter.h.
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from testbed.kernel import netlink
@@ -21,6 +21,9 @@ _BPF_OPS_LEN, _BPF_OPS = 4, 5
 _MATCHALL_ACT, _U32_SEL, _U32_ACT, _U32_TERMINAL = 2, 5, 7, 1
 _ACT_KIND, _ACT_OPTIONS, _GACT_PARMS, _ACT_SHOT = 1, 2, 2, 2
 _DARK, _DARK_BY_HAND, _DIVERT = 1, 2, 3  # priorities of the ingress filters
+
+Darkness = Callable[[int, str], Message]
+"""`darken` or `relight`, of an interface index and what it is."""
 
 # Classic BPF operations (linux/bpf_common.h)
 _LOAD_HALF, _LOAD_BYTE, _SHIFT_RIGHT, _AND = 0x28, 0x30, 0x74, 0x54

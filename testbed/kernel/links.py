@@ -20,11 +20,12 @@ LOOPBACK_INDEX: Final = 1  # in every namespace
 
 _NEWLINK, _DELLINK, _NEWADDR, _NEWNEIGH, _NEWROUTE, _DELROUTE = 16, 17, 20, 28, 24, 25
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 1, 3, 4, 18, 28
+_IFLA_TX_QUEUES, _IFLA_RX_QUEUES = 31, 32
 _INFO_KIND, _INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _IFF_UP: Final = 1
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_F_NODAD = 1, 2, 0x02
 _NDA_DST, _NDA_LLADDR, _NUD_PERMANENT = 1, 2, 0x80
-_RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC = 1, 4, 5, 7
 _TABLE_MAIN, _PROTOCOL_STATIC, _SCOPE_UNIVERSE, _TYPE_UNICAST = 254, 4, 0, 1
 _REPLACE: Final = netlink.CREATE | netlink.REPLACE
 
@@ -51,6 +52,8 @@ def veth(
         + netlink.text(_IFLA_IFNAME, name)
         + netlink.attribute(_IFLA_ADDRESS, mac)
         + netlink.u32(_IFLA_MTU, mtu)
+        + netlink.u32(_IFLA_TX_QUEUES, 1)  # not one for each CPU: a link is one queue
+        + netlink.u32(_IFLA_RX_QUEUES, 1)
         + netlink.u32(_IFLA_NET_NS_FD, namespace)
         for index, name, mac, namespace in zip(indices, names, macs, namespaces, strict=True)
     ]
@@ -85,8 +88,11 @@ def neighbour(index: int, peer: Address, mac: bytes) -> Message:
     return netlink.message(_NEWNEIGH, _REPLACE, payload, f"neighbour {peer} on interface {index}")
 
 
-def route(destination: Prefix, index: int, gateway: Address) -> Message:
-    """Send `destination` through interface `index` to `gateway`, in place of any earlier route for it."""
+def route(destination: Prefix, index: int, gateway: Address, source: Address | None = None) -> Message:
+    """Send `destination` through interface `index` to `gateway`, in place of any earlier route for it.
+
+    `source`: the address that the node's own packets take which go this way.
+    """
     header = struct.pack(
         "=BBBBBBBBI",
         _family(destination.version),
@@ -102,4 +108,6 @@ def route(destination: Prefix, index: int, gateway: Address) -> Message:
     payload = header + netlink.u32(_RTA_OIF, index) + netlink.attribute(_RTA_GATEWAY, gateway.packed)
     if destination.prefixlen:
         payload += netlink.attribute(_RTA_DST, destination.network_address.packed)
+    if source is not None:
+        payload += netlink.attribute(_RTA_PREFSRC, source.packed)
     return netlink.message(_NEWROUTE, _REPLACE, payload, f"route to {destination} via {gateway}")

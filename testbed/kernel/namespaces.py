@@ -9,7 +9,6 @@ import ctypes
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
 from testbed.ground.errors import MachineError
@@ -66,4 +65,8 @@ class Namespace:
 
 def set_sysctl(name: str, value: int) -> None:
     """Write one `net.…` sysctl of the calling thread's namespace, with slashes: 'net/ipv4/ip_forward'."""
-    Path("/proc/sys", name).write_text(str(value))
+    descriptor = os.open(f"/proc/sys/{name}", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, str(value).encode())
+    finally:
+        os.close(descriptor)

@@ -1,7 +1,9 @@
-"""Routing netlink: messages as bytes, sent in batches, every acknowledgement read.
+"""Routing netlink: messages as bytes, sent in batches, each batch acknowledged.
 
 A message is built once (`message`, `attribute`) and may be kept and sent again. One socket serves one network
-namespace: the one its creating thread is in. Layouts: linux/netlink.h, linux/rtnetlink.h; integers in host order.
+namespace: the one its creating thread is in. The kernel carries a batch out in order and answers every message that it
+refuses; only the last of a batch asks for an answer in any case, which then speaks for all before it. Layouts:
+linux/netlink.h, linux/rtnetlink.h; integers in host order.
 """
 
 from __future__ import annotations
@@ -11,10 +13,14 @@ import os
 import socket
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from testbed.ground.errors import KernelError
 
@@ -33,7 +39,7 @@ _NLMSGERR_ATTR_MSG: Final = 1
 _NLM_F_CAPPED: Final = 0x100
 _HEADER: Final = struct.Struct("=IHHII")
 _NESTED: Final = 0x8000
-_BATCH: Final = 64  # messages per send: their acknowledgements fit any receive buffer
+_BATCH: Final = 64  # messages per send: their refusals or echoes, all at once, fit any receive buffer
 _RECEIVE_BYTES: Final = 1 << 17
 
 
@@ -113,7 +119,7 @@ class Netlink:
         self._socket.close()
 
     def send(self, messages: Sequence[Message]) -> list[bytes]:
-        """Send all, read every acknowledgement; returns the payloads of echoed messages.
+        """Send all, read every answer; returns the payloads of echoed messages.
 
         Raises KernelError with the object and the kernel's words if one is refused; the others were still carried out.
         """
@@ -121,35 +127,60 @@ class Netlink:
         failures: list[KernelError] = []
         with self._lock:
             for start in range(0, len(messages), _BATCH):
-                self._exchange(messages[start : start + _BATCH], echoes, failures)
+                batch = messages[start : start + _BATCH]
+                self._socket.send(self._joined(batch))
+                self._settle(len(batch), partial(_name, lambda number: messages[number].what, start), echoes, failures)
         if failures:
             raise failures[0]
         return echoes
 
-    def _exchange(self, batch: Sequence[Message], echoes: list[bytes], failures: list[KernelError]) -> None:
-        first = self._sequence + 1
-        self._transmit(batch)
-        pending = len(batch)
-        while pending:
+    def send_rows(self, rows: NDArray[np.uint8], what: Callable[[int], str]) -> list[bytes]:
+        """`send` for messages of equal length, the rows of a contiguous array of bytes, shape (n, length).
+
+        Their acknowledgement flags and sequence numbers are written here. `what` names row number k in an error.
+        """
+        echoes: list[bytes] = []
+        failures: list[KernelError] = []
+        with self._lock:
+            flags, sequence = rows[:, 6:8].view(np.uint16)[:, 0], rows[:, 8:12].view(np.uint32)[:, 0]
+            sequence[:] = np.arange(self._sequence + 1, self._sequence + 1 + len(rows))
+            flags &= 0xFFFF ^ ACK
+            flags[_BATCH - 1 :: _BATCH] |= ACK
+            flags[-1:] |= ACK
+            for start in range(0, len(rows), _BATCH):
+                batch = rows[start : start + _BATCH]
+                self._sequence += len(batch)
+                self._socket.send(batch.tobytes())
+                self._settle(len(batch), partial(_name, what, start), echoes, failures)
+        if failures:
+            raise failures[0]
+        return echoes
+
+    def _joined(self, batch: Sequence[Message]) -> bytes:
+        parts: list[bytes] = []
+        last = len(batch) - 1
+        for place, item in enumerate(batch):
+            self._sequence += 1
+            length, kind, own, _, _ = _HEADER.unpack_from(item.data)
+            flags = own | ACK if place == last else own
+            parts += (_HEADER.pack(length, kind, flags, self._sequence, 0), item.data[_HEADER.size :])
+            parts.append(b"\0" * (align(length) - length))
+        return b"".join(parts)
+
+    def _settle(self, count: int, what: Callable[[int], str], echoes: list[bytes], failures: list[KernelError]) -> None:
+        """Read the answers to the `count` messages sent last, up to that to the last of them."""
+        first, settled = self._sequence - count + 1, False
+        while not settled:
             for kind, flags, sequence, payload in self._receive():
                 if sequence < first:  # left over from a batch that an interrupt cut short
                     continue
                 if kind != _NLMSG_ERROR:
                     echoes.append(payload)
                     continue
-                pending -= 1
+                settled |= sequence == self._sequence
                 code = -struct.unpack_from("=i", payload)[0]
                 if code:
-                    failures.append(_refused(batch[sequence - first].what, code, flags, payload))
-
-    def _transmit(self, batch: Sequence[Message]) -> None:
-        parts: list[bytes] = []
-        for item in batch:
-            self._sequence += 1
-            length, kind, own, _, _ = _HEADER.unpack_from(item.data)
-            parts += (_HEADER.pack(length, kind, own | ACK, self._sequence, 0), item.data[_HEADER.size :])
-            parts.append(b"\0" * (align(length) - length))
-        self._socket.send(b"".join(parts))
+                    failures.append(_refused(what(sequence - first), code, flags, payload))
 
     def _receive(self) -> Iterator[tuple[int, int, int, bytes]]:
         data = self._socket.recv(_RECEIVE_BYTES)
@@ -158,6 +189,10 @@ class Netlink:
             length, kind, flags, sequence, _ = _HEADER.unpack_from(data, at)
             yield kind, flags, sequence, data[at + _HEADER.size : at + length]
             at += align(length)
+
+
+def _name(what: Callable[[int], str], start: int, number: int) -> str:
+    return what(start + number)
 
 
 def _refused(what: str, code: int, flags: int, payload: bytes) -> KernelError:

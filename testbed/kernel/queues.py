@@ -1,6 +1,7 @@
 """The queues of a link end: netem (delay, order) → TBF (bottleneck rate) → prio by DSCP, each band bounded.
 
-The player changes only netem, always with its full state, and never deletes a queue. Layouts: linux/pkt_sched.h,
+A link that is no bottleneck (NOMINAL_RATE_BPS or more) has netem alone. The player changes netem, always with its full
+state, and TBF's rate; it never deletes a queue. Layouts: linux/pkt_sched.h,
 linux/pkt_cls.h, linux/filter.h.
 
 Bands by DSCP: 1 CS6 and above (probes, network control); 2 EF and VOICE-ADMIT; 3 the assured-forwarding range 8–39;
@@ -12,7 +13,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from math import ceil
-from typing import Final
+from typing import Final, Literal
 
 from testbed.kernel import netlink
 from testbed.kernel.filters import classify_by_dscp
@@ -34,7 +35,8 @@ _BANDS: Final = 4
 _TCA_KIND, _TCA_OPTIONS = 1, 2
 _NETEM_LOSS_MAX: Final = 0xFFFFFFFF
 _NETEM_REORDER, _NETEM_CORRUPT, _NETEM_RATE, _NETEM_LATENCY64, _NETEM_JITTER64, _NETEM_CORR = 3, 4, 6, 10, 11, 1
-_TBF_PARMS, _TBF_RATE64, _TBF_BURST = 1, 4, 6
+_TBF_PARMS, _TBF_BURST = 1, 6
+_FRAME_BYTES: Final = 1514  # a full Ethernet frame
 _LINKLAYER_ETHERNET: Final = 1
 
 
@@ -49,10 +51,15 @@ class Impairment:
 
 @dataclass(frozen=True)
 class Bottleneck:
-    """What follows netem: the rate in bit/s and the best-effort buffer in bytes."""
+    """What follows netem: the rate in bit/s and the best-effort buffer in bytes.
+
+    drop: which packet a full buffer loses, the one that arrives (tail) or the oldest (head). The head-drop queue
+    counts packets, so that its buffer is in full frames.
+    """
 
     rate_bps: int
     buffer_bytes: int
+    drop: Literal["tail", "head"] = "tail"
 
 
 def in_flight_limit(rate_bps: int, delay_ns: int, buffer_bytes: int) -> int:
@@ -100,32 +107,61 @@ def change_netem(index: int, impairment: Impairment, what: str) -> Message:
 
 def build(index: int, impairment: Impairment, bottleneck: Bottleneck, what: str) -> list[Message]:
     """All the queues of a link end, in the order in which they must be made."""
+    netem = add_netem(index, impairment, what)
+    if bottleneck.rate_bps >= NOMINAL_RATE_BPS:
+        return [netem]
     flags = netlink.CREATE | netlink.EXCLUSIVE
-    burst = max(2 * 1514, bottleneck.rate_bps // 8000)  # a millisecond at the rate, at least two full frames
-    rate = bottleneck.rate_bps // 8
-    spec = struct.pack("=BBHhHI", 0, _LINKLAYER_ETHERNET, 0, 0, 0, min(rate, 0xFFFFFFFF))
-    tbf = netlink.attribute(_TBF_PARMS, spec + bytes(12) + struct.pack("=III", bottleneck.buffer_bytes, 0, 0))
-    tbf += netlink.u32(_TBF_BURST, burst)
-    if rate > 0xFFFFFFFF:
-        tbf += netlink.attribute(_TBF_RATE64, struct.pack("=Q", rate))
     prio = struct.pack("=i16B", _BANDS, *[_BANDS - 1] * 16)
-    sizes = [PRIORITY_BYTES] * (_BANDS - 1) + [bottleneck.buffer_bytes]
+    fifos = [("bfifo", PRIORITY_BYTES)] * (_BANDS - 1)
+    if bottleneck.drop == "tail":
+        fifos.append(("bfifo", bottleneck.buffer_bytes))
+    else:
+        fifos.append(("pfifo_head_drop", max(1, bottleneck.buffer_bytes // _FRAME_BYTES)))
     return [
-        add_netem(index, impairment, what),
-        _queue(index, _TBF, _NETEM | 1, "tbf", tbf, flags, what),
+        netem,
+        _queue(index, _TBF, _NETEM | 1, "tbf", _tbf_options(bottleneck), flags, what),
         _queue(index, _PRIO, _TBF | 1, "prio", prio, flags, what),
         *(
-            _queue(index, _PRIO + ((band + 1) << 16), _PRIO | (band + 1), "bfifo", struct.pack("=I", size), flags, what)
-            for band, size in enumerate(sizes)
+            _queue(index, _PRIO + (band << 16), _PRIO | band, kind, struct.pack("=I", size), flags, what)
+            for band, (kind, size) in enumerate(fifos, 1)
         ),
         classify_by_dscp(index, _PRIO, what),
     ]
+
+
+def change_rate(index: int, bottleneck: Bottleneck, what: str) -> Message:
+    """Set the bottleneck's rate; what waits in its buffers stays there. Not for a link that was built without one."""
+    return _queue(index, _TBF, _NETEM | 1, "tbf", _tbf_options(bottleneck), netlink.REPLACE, what)
+
+
+def _tbf_options(bottleneck: Bottleneck) -> bytes:
+    burst = max(2 * _FRAME_BYTES, bottleneck.rate_bps // 8000)  # a millisecond at the rate, at least two full frames
+    rate = bottleneck.rate_bps // 8
+    spec = struct.pack("=BBHhHI", 0, _LINKLAYER_ETHERNET, 0, 0, 0, rate)
+    options = netlink.attribute(_TBF_PARMS, spec + bytes(12) + struct.pack("=III", bottleneck.buffer_bytes, 0, 0))
+    return options + netlink.u32(_TBF_BURST, burst)
 
 
 def held_netem(index: int, what: str) -> Message:
     """Ask for the root queue of an interface; the echo is for `parse_netem`. No queue, no echo."""
     payload = _header(index, 0, _ROOT)
     return netlink.message(_GETQDISC, netlink.ECHO, payload, f"netem of {what}")
+
+
+def held_rate(index: int, what: str) -> Message:
+    """Ask for the bottleneck of a link end; the echo is for `parse_rate`. No bottleneck, KernelError."""
+    payload = _header(index, _TBF, 0)
+    return netlink.message(_GETQDISC, netlink.ECHO, payload, f"tbf of {what}")
+
+
+def parse_rate(answer: bytes) -> int | None:
+    """The bottleneck's rate in bit/s, from an echo, in netlink's whole bytes per second; None if it is no TBF."""
+    attributes = netlink.parse_attributes(answer[20:])
+    if attributes.get(_TCA_KIND) != b"tbf\0":
+        return None
+    options = netlink.parse_attributes(attributes[_TCA_OPTIONS])
+    (rate,) = struct.unpack_from("=I", options[_TBF_PARMS], 8)
+    return 8 * int(rate)
 
 
 def parse_netem(answer: bytes) -> tuple[int, Impairment | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from testbed.plan.model import Event, PathStep, Plan
+from testbed.plan.model import PathStep, Plan
 
 
 def path_delay_ns(plan: Plan, path: tuple[PathStep, ...], times_ns: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -43,22 +43,6 @@ def pair_path(plan: Plan, source: str, destination: str) -> tuple[PathStep, ...]
 def path_nodes(path: tuple[PathStep, ...]) -> set[str]:
     """Every node that the path crosses at some time."""
     return {node for step in path for node in step.nodes}
-
-
-def handover_satellites(plan: Plan, event: Event) -> tuple[str | None, str | None]:
-    """The satellites that a terminal leaves and takes in a handover: those its routes go through before and after.
-
-    None on either side where the terminal has no satellite then.
-    """
-    satellites = {node.name for node in plan.nodes if node.role == "satellite"}
-    before = after = None
-    for route in plan.routes:
-        if route.node == event.node and route.via in satellites:
-            if route.time_ns < event.time_ns:
-                before = route.via
-            elif route.time_ns <= event.time_ns + event.window_ns:
-                after = route.via
-    return before, after
 
 
 def planned_loss(plan: Plan, source: str, destination: str, tx_ns: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -44,6 +44,7 @@ class Node:
     nat: bool = False  # does carrier-grade NAT towards nodes that are outside
     latitude_deg: float | None = None
     longitude_deg: float | None = None
+    number: int | None = None
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
+import numpy as np
 import pytest
-from netem_line import LEFT, RIGHT, Line, command, tc
+from netem_line import LEFT, RIGHT, Line, command, settle, tc
 from pyroute2 import IPRoute
 from pyroute2.netlink.rtnl.tcmsg import sched_netem
 
@@ -131,7 +132,7 @@ def test_a_refused_queue_is_named(netlink: Netlink) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rate_bps", "burst_bytes"), [(4_000_000, 3_028), (41_000_000, 5_125), (10**9, 125_000), (4 * 10**10, 5_000_000)]
+    ("rate_bps", "burst_bytes"), [(4_000_000, 3_028), (41_000_000, 5_125), (10**9, 125_000), (9 * 10**9, 1_125_000)]
 )
 def test_the_queues_of_a_link_end(namespace: Namespace, netlink: Netlink, rate_bps: int, burst_bytes: int) -> None:
     impairment, bottleneck = Impairment(9_624_000, 0.01, 1_234), Bottleneck(rate_bps, 100_000)
@@ -155,6 +156,40 @@ def test_the_queues_of_a_link_end(namespace: Namespace, netlink: Netlink, rate_b
     netem["options"].pop("delay")
     assert changed == netem
     assert others == [tbf, *rest]
+
+
+def test_a_link_that_is_no_bottleneck_has_netem_alone(namespace: Namespace, netlink: Netlink) -> None:
+    netlink.send(queues.build(LO, Impairment(9_624_000, 0.0, 1_234), Bottleneck(NOMINAL_RATE_BPS, 0), "lo"))
+    (only,) = tc(namespace, "qdisc", "show", "dev", "lo")
+    assert (only["kind"], only["root"]) == ("netem", True)
+    with pytest.raises(KernelError, match="tbf of lo"):
+        netlink.send([queues.held_rate(LO, "lo")])
+
+
+def test_a_full_buffer_loses_its_oldest_packet_where_that_is_asked_for(namespace: Namespace, netlink: Netlink) -> None:
+    bottleneck = Bottleneck(10**8, 30 * 1514, drop="head")
+    netlink.send(queues.build(LO, Impairment(0, 0.0, 1_234), bottleneck, "lo"))
+    best_effort = [queue for queue in tc(namespace, "qdisc", "show", "dev", "lo") if queue.get("parent") == "3:4"]
+    assert [(queue["kind"], queue["options"]["limit"]) for queue in best_effort] == [("pfifo_head_drop", 30)]
+
+
+def test_a_rate_is_changed_without_loss_of_what_waits(namespace: Namespace, netlink: Netlink) -> None:
+    with Line(2, Impairment(0, 0.0, 1000), Bottleneck(400_000, 100_000)) as line:
+        stream = line.stream(payload_bytes=1_000)
+        for _ in range(50):  # 51 kB at 50 kB/s: about a second's worth waits
+            stream.send()
+        waiting = tc(line.spaces[0], "qdisc", "show", "dev", "n0-eth1")
+        assert sum(queue["backlog"] for queue in waiting if queue["kind"] == "bfifo") > 30_000
+        faster = Bottleneck(8_000_000, 100_000)
+        line.netlinks[0].send([queues.change_rate(RIGHT, faster, "node 0")])
+        (answer,) = line.netlinks[0].send([queues.held_rate(RIGHT, "node 0")])
+        assert queues.parse_rate(answer) == 8_000_000
+        shown = tc(line.spaces[0], "qdisc", "show", "dev", "n0-eth1")
+        assert [queue["options"]["rate"] for queue in shown if queue["kind"] == "tbf"] == [1_000_000]
+        assert [queue["kind"] for queue in shown] == [queue["kind"] for queue in waiting]
+        settle([stream], 500_000_000)
+        assert (stream.lost, stream.reordered) == ([], 0)
+        assert np.ptp(stream.arrived_ns) < 900_000_000  # at the old rate it would have taken a second
 
 
 def test_each_code_point_has_its_band_in_both_families() -> None:

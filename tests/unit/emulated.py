@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from testbed.emulation import addresses
 from testbed.emulation.wiring import Wiring
@@ -17,17 +20,21 @@ from testbed.plan.model import Plan
 MS = 1_000_000
 S = 1_000_000_000
 NEWQDISC, GETQDISC = 36, 38  # linux/rtnetlink.h
-_ROOT = 0xFFFFFFFF
+_ROOT, _TBF = 0xFFFFFFFF, 0x20000
 
 
 @dataclass
 class FakeKernel:
-    """One node's routing socket as the player knows it: it keeps each root queue's last message, and echoes it."""
+    """One node's routing socket as the player knows it: it keeps each netem's and TBF's last message, and echoes it."""
 
     clock: ManualClock = field(default_factory=ManualClock)
     cost_ns: int = 0  # of each send
     queues: dict[int, bytes] = field(default_factory=dict)
+    bottlenecks: dict[int, bytes] = field(default_factory=dict)
     log: list[Message] = field(default_factory=list)
+
+    def send_rows(self, rows: NDArray[np.uint8], what: Callable[[int], str]) -> list[bytes]:
+        return self.send([Message(row.tobytes(), what(number)) for number, row in enumerate(rows)])
 
     def send(self, messages: Sequence[Message]) -> list[bytes]:
         self.clock.advance_ns(self.cost_ns)
@@ -38,11 +45,12 @@ class FakeKernel:
             payload = message.data[16:]
             if kind not in (NEWQDISC, GETQDISC):
                 continue
-            _, index, _, parent, _ = struct.unpack_from("=BxxxiIII", payload)
-            if kind == NEWQDISC and parent == _ROOT:
-                self.queues[index] = payload
-            if flags & ECHO and index in self.queues:
-                echoes.append(self.queues[index])
+            _, index, handle, parent, _ = struct.unpack_from("=BxxxiIII", payload)
+            held = self.queues if parent == _ROOT else self.bottlenecks
+            if kind == NEWQDISC and (parent == _ROOT or handle == _TBF):
+                held[index] = payload
+            if flags & ECHO and index in held:
+                echoes.append(held[index])
         return echoes
 
 
@@ -54,6 +62,9 @@ class FakeNode:
 
     def intfList(self) -> list[Any]:
         return self.interfaces
+
+    def tell(self, messages: list[Message]) -> None:
+        self.netlink.send(messages)
 
 
 def wire(plan: Plan) -> Wiring:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 from emulated import MS, FakeKernel, S
 from hypothesis import given
@@ -11,41 +15,62 @@ from hypothesis import strategies as st
 
 from testbed.emulation.loop import run_activities
 from testbed.emulation.player import LATE_NS, Player, ReadBack, TickRecord
-from testbed.emulation.timeline import Tick, Timeline
+from testbed.emulation.state import State
+from testbed.emulation.timeline import Tick
+from testbed.emulation.wiring import LinkEnd
 from testbed.ground.clock import ManualClock
 from testbed.kernel import queues
 from testbed.kernel.netlink import Message
-from testbed.kernel.queues import Impairment
+from testbed.kernel.queues import NOMINAL_RATE_BPS, Bottleneck, Impairment
+from testbed.plan.model import STEP_DTYPE
 
-Ends = dict[tuple[str, int], tuple[int, Impairment]]
+LIMIT = 1_000
+LOSS = 42_949_673 / 0xFFFFFFFF  # netem holds 32 bits
 
 
 def impairment(delay_ns: int) -> Impairment:
-    return Impairment(delay_ns, 0.01, 1_000)
+    return Impairment(delay_ns, LOSS, LIMIT)
 
 
 def change(index: int, delay_ns: int) -> Message:
     return queues.change_netem(index, impairment(delay_ns), f"interface {index}")
 
 
-def timeline(times_ns: list[int], ends: int = 1) -> Timeline:
-    """At node 'a' interfaces 2, 3, …, which are links 0, 1, …; tick number k gives all of them a delay of k + 1 ns."""
-    ticks, held = [], []
-    for number, time_ns in enumerate(times_ns):
-        messages = [change(index, number + 1) for index in range(2, 2 + ends)]
-        ticks.append(Tick(time_ns, [("a", messages)]))
-        held.append({("a", index): (index - 2, impairment(number + 1)) for index in range(2, 2 + ends)})
-    initial: Ends = {("a", index): (index - 2, impairment(0)) for index in range(2, 2 + ends)}
-    return Timeline(tuple(ticks), tuple(held), initial)
+def steps(
+    time_ns: int, delays_ns: dict[int, int], *, loss: float = LOSS, up: bool = True, rate_bps: int = NOMINAL_RATE_BPS
+) -> Any:
+    """One step for each link, with that delay."""
+    rows = [(link, time_ns, up, delay_ns, rate_bps, loss, 0.0, 0.0) for link, delay_ns in delays_ns.items()]
+    return np.array(rows, STEP_DTYPE)
 
 
-def started(plan: Timeline, clock: ManualClock, cost_ns: int = 0) -> tuple[Player, FakeKernel]:
+def end(link: int) -> LinkEnd:
+    """At node 'a' interfaces 2, 3, … are links 0, 1, …"""
+    return LinkEnd("a", link + 2, "a", link + 2, f"link {link}", 10**5)
+
+
+def ticks(times_ns: list[int], ends: int = 1) -> list[Tick]:
+    """Tick number k gives all links a delay of k + 1 ns."""
+    return [
+        Tick(time_ns, steps(time_ns, dict.fromkeys(range(ends), number + 1)), ())
+        for number, time_ns in enumerate(times_ns)
+    ]
+
+
+def player_of(played: list[Tick], kernel: FakeKernel, ends: int = 1) -> Player:
+    first = steps(0, dict.fromkeys(range(ends), 0))
+    plan: Any = SimpleNamespace(steps=first, links=range(ends))
+    state = State(plan, np.full(ends, LIMIT))
+    return Player(played, state, [end(link) for link in range(ends)], {"a": kernel})  # type: ignore[dict-item]
+
+
+def started(played: list[Tick], clock: ManualClock, cost_ns: int = 0, ends: int = 1) -> tuple[Player, FakeKernel]:
     """A player whose kernel holds what the plan begins with."""
     kernel = FakeKernel(clock)
-    kernel.send([queues.change_netem(index, wanted, "") for (_, index), (_, wanted) in plan.initial.items()])
+    kernel.send([change(link + 2, 0) for link in range(ends)])
     kernel.log.clear()
     kernel.cost_ns = cost_ns
-    return Player(plan, {"a": kernel}), kernel  # type: ignore[dict-item]
+    return player_of(played, kernel, ends), kernel
 
 
 def never() -> bool:
@@ -55,8 +80,8 @@ def never() -> bool:
 @given(st.lists(st.integers(1, 300 * MS), max_size=20), st.integers(0, 400 * MS))
 def test_every_tick_is_played_in_order_and_its_lateness_is_told(gaps_ns: list[int], cost_ns: int) -> None:
     times_ns = [sum(gaps_ns[: number + 1]) for number in range(len(gaps_ns))]
-    plan, clock = timeline(times_ns), ManualClock()
-    player, kernel = started(plan, clock, cost_ns)
+    clock = ManualClock()
+    player, kernel = started(ticks(times_ns), clock, cost_ns)
     run_activities([player], clock, never)
     assert [message.data for message in kernel.log] == [change(2, number + 1).data for number in range(len(times_ns))]
     end_ns = 0
@@ -68,7 +93,7 @@ def test_every_tick_is_played_in_order_and_its_lateness_is_told(gaps_ns: list[in
 
 def test_after_a_pause_all_ticks_are_caught_up_with_at_once() -> None:
     clock = ManualClock()
-    player, kernel = started(timeline([100 * MS, 200 * MS, 300 * MS, 900 * MS]), clock)
+    player, kernel = started(ticks([100 * MS, 200 * MS, 300 * MS, 900 * MS]), clock)
     clock.sleep_until_ns(500 * MS)
     run_activities([player], clock, never)
     assert [tick.late_ns // MS for tick in player.ticks] == [400, 300, 200, 0]
@@ -78,7 +103,7 @@ def test_after_a_pause_all_ticks_are_caught_up_with_at_once() -> None:
 
 def test_changes_count_every_message() -> None:
     clock = ManualClock()
-    player, _ = started(timeline([MS], ends=3), clock)
+    player, _ = started(ticks([MS], 3), clock, ends=3)
     run_activities([player], clock, never)
     assert (player.ticks[0].changes, player.checked) == (3, 3)
 
@@ -95,8 +120,8 @@ class Stubborn(FakeKernel):
 @pytest.mark.parametrize(
     "wrong",
     [
-        Impairment(2, 0.01, 1_000),  # a nanosecond
-        Impairment(1, 0.01, 999),
+        Impairment(2, LOSS, 1_000),  # a nanosecond
+        Impairment(1, LOSS, 999),
         Impairment(1, 0.02, 1_000),
         Impairment(1, 0.01 + 2**-30, 1_000),
     ],
@@ -105,30 +130,30 @@ def test_an_acknowledged_change_that_is_not_held_is_a_mismatch(wrong: Impairment
     clock = ManualClock()
     kernel = Stubborn(clock)
     kernel.wrong = wrong
-    player = Player(timeline([MS]), {"a": kernel})  # type: ignore[dict-item]
+    player = player_of(ticks([MS]), kernel)
     run_activities([player], clock, never)
     (found,) = player.mismatches
-    assert (found.time_ns, found.link, found.planned) == (MS, 0, impairment(1))
-    assert found.held is not None
-    assert (found.held.delay_ns, found.held.limit) == (wrong.delay_ns, wrong.limit)
+    assert (found.time_ns, found.link) == (MS, 0)
+    assert found.planned == getattr(impairment(1), found.field)
+    assert found.held == pytest.approx(getattr(wrong, found.field), abs=2**-32)
+    assert found.held != found.planned
 
 
 @given(st.floats(0, 1))
 def test_a_loss_is_compared_as_finely_as_netem_holds_it(loss: float) -> None:
-    clock, plan = ManualClock(), timeline([MS])
-    lossy = replace(impairment(1), loss=loss)
-    plan.ticks[0].batches[:] = [("a", [queues.change_netem(2, lossy, "")])]
-    plan.held[0]["a", 2] = (0, lossy)
-    player, _ = started(plan, clock)
+    clock = ManualClock()
+    player, kernel = started([Tick(MS, steps(MS, {0: 1}, loss=loss), ())], clock)
     run_activities([player], clock, never)
+    packed, written = kernel.log[0].data, queues.change_netem(2, replace(impairment(1), loss=loss), "").data
+    assert packed == written
     assert (player.checked, player.mismatches) == (1, [])
 
 
 @pytest.mark.parametrize("ends", [1, 7, 40, 41, 397])
 def test_the_read_back_sees_every_link_end_in_two_seconds(ends: int) -> None:
     clock = ManualClock()
-    player, kernel = started(timeline([], ends), clock)
-    run_activities([ReadBack(player, 2 * S)], clock, never)
+    player, kernel = started([], clock, ends=ends)
+    run_activities([ReadBack(player, ends, 2 * S)], clock, never)
     seen = [queues.parse_netem(message.data[16:])[0] for message in kernel.log]
     assert set(seen) == set(range(2, 2 + ends))
     assert max(seen.count(index) for index in seen) - min(seen.count(index) for index in seen) <= 1
@@ -138,26 +163,97 @@ def test_the_read_back_sees_every_link_end_in_two_seconds(ends: int) -> None:
 @pytest.mark.parametrize("held", [impairment(5_000_000), None])
 def test_the_read_back_finds_what_others_change_or_remove(held: Impairment | None) -> None:
     clock = ManualClock()
-    player, kernel = started(timeline([], ends=3), clock)
+    player, kernel = started([], clock, ends=3)
     if held is None:
         del kernel.queues[3]
     else:
         kernel.queues[3] = change(3, held.delay_ns).data[16:]
-    run_activities([ReadBack(player, 160 * MS)], clock, never)  # at 25, 75 and 125 ms
+    run_activities([ReadBack(player, 3, 160 * MS)], clock, never)  # at 25, 75 and 125 ms
     (found,) = player.mismatches
-    assert (found.link, found.planned, found.time_ns) == (1, impairment(0), 75 * MS)
-    assert found.held is None if held is None else found.held is not None and found.held.delay_ns == held.delay_ns
+    assert (found.link, found.time_ns) == (1, 75 * MS)
+    told = ("qdisc", "netem", "another") if held is None else ("delay_ns", 0, held.delay_ns)
+    assert (found.field, found.planned, found.held) == told
+
+
+@pytest.mark.parametrize("foreign", [80_000_000, None])
+def test_a_rate_is_set_in_place_and_read_back(foreign: int | None) -> None:
+    clock, kernel = ManualClock(), FakeKernel()
+    kernel.send([change(2, 0), queues.change_rate(2, Bottleneck(10**8, 10**5), "")])
+    kernel.log.clear()
+    first = steps(0, {0: 0}, rate_bps=10**8)
+    plan: Any = SimpleNamespace(steps=first, links=range(1))
+    played = [Tick(MS, steps(MS, {0: 0}, rate_bps=4 * 10**7), ())]
+    player = Player(played, State(plan, np.full(1, LIMIT)), [end(0)], {"a": kernel})  # type: ignore[dict-item]
+    player.act(clock)
+    assert [message.data for message in kernel.log] == [queues.change_rate(2, Bottleneck(4 * 10**7, 10**5), "").data]
+    player.read(MS, 0)
+    assert player.mismatches == []
+    if foreign is None:
+        del kernel.bottlenecks[2]
+    else:
+        kernel.send([queues.change_rate(2, Bottleneck(foreign, 10**5), "")])
+    player.read(2 * MS, 0)
+    (found,) = player.mismatches
+    told = ("qdisc", "tbf", "another") if foreign is None else ("rate_bps", 4 * 10**7, foreign)
+    assert (found.field, found.planned, found.held) == told
 
 
 def test_the_read_back_compares_with_the_last_tick_and_not_with_the_first_state() -> None:
     clock = ManualClock()
-    player, _ = started(timeline([50 * MS, 90 * MS]), clock)
-    run_activities([player, ReadBack(player, S)], clock, never)
+    player, _ = started(ticks([50 * MS, 90 * MS]), clock)
+    run_activities([player, ReadBack(player, 1, S)], clock, never)
     assert player.checked == 2 + 20
     assert player.mismatches == []
 
 
 def test_a_plan_without_links_has_nothing_to_read() -> None:
-    player = Player(timeline([], ends=0), {})
-    assert ReadBack(player, S).due_ns() is None
+    player = player_of([], FakeKernel(), ends=0)
+    assert ReadBack(player, 0, S).due_ns() is None
     assert player.due_ns() is None
+
+
+def test_what_has_not_moved_is_not_sent() -> None:
+    clock = ManualClock()
+    player, kernel = started([Tick(MS, steps(MS, {0: 0, 1: 7, 2: 0}), ())], clock, ends=3)
+    run_activities([player], clock, never)
+    assert [queues.parse_netem(message.data[16:])[0] for message in kernel.log] == [3]
+    assert player.ticks[0].changes == 1
+
+
+@given(st.lists(st.sampled_from(["step", "begin", "end"]), max_size=12))
+def test_a_fault_outlives_every_step_and_ends_by_its_own_end_only(acts: list[str]) -> None:
+    """The plan's delays go on beneath a fault that adds a second and loses half, and come out as if it had not been."""
+    clock = ManualClock()
+    played = [Tick(number, steps(number, {0: number}), ()) for number, act in enumerate(acts, 1) if act == "step"]
+    player, kernel = started(played, clock)
+    overlay, faulty, last = player.state.overlay, False, 0
+    for number, act in enumerate(acts, 1):
+        if act == "step":
+            player.act(clock)
+            last = number
+        else:
+            faulty = act == "begin"
+            overlay.extra_ns[0], overlay.kept[0] = (S, 0.5) if faulty else (0, 1.0)
+            player.refresh(clock, [0])
+        held = queues.parse_netem(kernel.queues[2])[1]
+        assert held is not None
+        assert held.delay_ns == last + (S if faulty else 0)
+        assert held.loss == pytest.approx(1 - (1 - LOSS) * (0.5 if faulty else 1), abs=1e-9)
+    assert player.mismatches == []
+
+
+def test_links_that_go_down_are_dark_until_the_plan_and_all_faults_let_them_up() -> None:
+    clock = ManualClock()
+    downs = [(100, False), (300, True)]
+    played = [Tick(time_ns, steps(time_ns, {0: 0}, up=up), ()) for time_ns, up in downs]
+    player, kernel = started(played, clock)
+    lit = []
+    for act in ("fault", "tick", "heal", "tick", "fault", "heal"):
+        if act == "tick":
+            player.act(clock)
+        else:
+            player.state.overlay.down[0] += 1 if act == "fault" else -1
+            player.refresh(clock, [0])
+        lit.append([message.what.split()[0] for message in kernel.log if "netem" not in message.what])
+    changes = [len(after) - len(before) for before, after in pairwise([[], *lit])]
+    assert changes == [1, 0, 0, 1, 1, 1]  # dark once by the fault, light once when the plan lets it, and again
