@@ -16,7 +16,7 @@ from typing import Final
 
 from testbed.ground.errors import PlanError
 from testbed.kernel.links import Address, Prefix
-from testbed.plan.model import Node, Plan
+from testbed.plan.model import NUMBER_BITS, Node, Plan
 
 SHARED_SPACE: Final = ipaddress.ip_network("100.64.0.0/10")
 PUBLIC_ADDRESS: Final = ipaddress.IPv4Address("203.0.113.1")
@@ -26,7 +26,6 @@ _LINKS: Final = ipaddress.IPv4Address("10.0.0.0")
 _LINKS6: Final = ipaddress.IPv6Address("fd00::")
 _OWN: Final = ipaddress.IPv4Address("172.16.0.0")
 _OWN6: Final = ipaddress.IPv6Address("fd01::")
-_NUMBER_BITS: Final = 20
 _LAN6: Final = ipaddress.IPv6Address("2001:db8::")
 _INNER: Final = ipaddress.IPv4Address("10.64.0.0")
 _NAME_MAX: Final = 15  # IFNAMSIZ − 1, linux/if.h
@@ -81,8 +80,8 @@ def block(written: str) -> tuple[Prefix, Prefix]:
     base, length = (int(part) for part in written.split("/"))
     first = own(base)
     return (
-        ipaddress.IPv4Network((int(first[0]), 32 - _NUMBER_BITS + length)),
-        ipaddress.IPv6Network((int(first[1]), 128 - _NUMBER_BITS + length)),
+        ipaddress.IPv4Network((int(first[0]), 32 - NUMBER_BITS + length)),
+        ipaddress.IPv6Network((int(first[1]), 128 - NUMBER_BITS + length)),
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from importlib.metadata import version
 from itertools import zip_longest
 from typing import Any
 
@@ -16,6 +15,7 @@ from testbed.orbits.propagate import Ephemeris
 from testbed.plan.access import Leg, assign, ephemeris_window
 from testbed.plan.geometry import Geometry
 from testbed.plan.handover import Handovers, find_handovers, held_ns
+from testbed.plan.manifest import provenance
 from testbed.plan.model import Event, Lan, Node, Plan, Role
 from testbed.plan.routing import paths, routes
 from testbed.plan.scenario import Centre, Gateway, Pop, Scenario, Terminal
@@ -84,16 +84,11 @@ def build_plan(
         warnings=_warnings(catalogue, ephemeris, start_ns, names),
         assumptions=scenario.assumptions,
         manifest={
-            "topology": scenario.name,
+            **provenance(scenario.name, catalogue, start_ns, duration_ns, step_ns),
             "title": scenario.title,
             "parameters": dict(scenario.parameters),
             "overheads": asdict(scenario.overheads),
-            "start": format_utc(start_ns, 9),
-            "duration_ns": duration_ns,
-            "step_ns": step_ns,
             "seed": seed,
-            "catalogue": {"source": catalogue.source, "sha256": catalogue.sha256, "satellites": len(catalogue)},
-            "versions": {name: version(name) for name in ("satcom-testbed", "numpy", "sgp4")},
             **(extras or {}),
         },
     )

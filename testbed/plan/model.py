@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,9 @@ from testbed.ground.errors import PlanError
 
 Role = Literal["host", "terminal", "satellite", "gateway", "pop", "router"]
 Kind = Literal["user", "feeder", "isl", "fibre"]
+
+NUMBER_BITS = 20
+"""Numbered nodes have as many addresses as 172.16.0.0/12 (RFC 1918)."""
 
 STEP_DTYPE = np.dtype(
     [
@@ -36,7 +40,10 @@ STEP_DTYPE = np.dtype(
 
 @dataclass(frozen=True)
 class Node:
-    """A network node. `inside`: behind the operator's carrier-grade NAT. `site`: for hosts and terminals."""
+    """A network node. `inside`: behind the operator's carrier-grade NAT.
+
+    `number`: its place among 2^NUMBER_BITS, where it has an address of its own: satellites of a whole constellation.
+    """
 
     name: str
     role: Role
@@ -67,7 +74,11 @@ class Lan:
 
 @dataclass(frozen=True)
 class Route:
-    """From `time_ns` on, `node` sends what is for `destination` (a host's name or 'default') to its neighbour `via`."""
+    """From `time_ns` on, `node` sends what is for `destination` to its neighbour `via`.
+
+    destination: a host's name, 'default', or a block of numbered nodes 'BASE/LENGTH': those that share the first LENGTH
+    bits of NUMBER_BITS with number BASE. The longest block that fits wins.
+    """
 
     time_ns: int
     node: str
@@ -120,12 +131,16 @@ class Plan:
         check(self)
         self.steps.setflags(write=False)
 
+    @cached_property
+    def _by_name(self) -> dict[str, Node]:
+        return {node.name: node for node in self.nodes}
+
     def node(self, name: str) -> Node:
         """The node of that name; raises PlanError."""
-        for node in self.nodes:
-            if node.name == name:
-                return node
-        raise PlanError(f"plan of {self.topology}: no node '{name}'")
+        try:
+            return self._by_name[name]
+        except KeyError:
+            raise PlanError(f"plan of {self.topology}: no node '{name}'") from None
 
     def link_steps(self, link: int) -> NDArray[np.void]:
         """The steps of link number `link`, shape (k,), k ≥ 1, the first at time 0."""
@@ -157,6 +172,11 @@ def check(plan: Plan) -> None:
     for route in plan.routes:
         if not {route.node, route.via} <= names:
             raise PlanError(f"{where}: route at {route.node} via {route.via} names a node that the plan lacks")
+        if route.destination not in names and route.destination != "default" and not _is_block(route.destination):
+            raise PlanError(f"{where}: route at {route.node} for '{route.destination}', which is no node and no block")
+    for node in plan.nodes:
+        if node.number is not None and not 0 <= node.number < 1 << NUMBER_BITS:
+            raise PlanError(f"{where}: number {node.number} of {node.name} is outside 0 to 2^{NUMBER_BITS} - 1")
     steps = plan.steps
     if steps.dtype != STEP_DTYPE:
         raise PlanError(f"{where}: steps have the wrong columns")
@@ -172,6 +192,13 @@ def check(plan: Plan) -> None:
         raise PlanError(f"{where}: a delay is negative or a rate not positive")
     if np.any(~((steps["loss"] >= 0) & (steps["loss"] <= 1))):
         raise PlanError(f"{where}: a loss is outside 0..1")
+
+
+def _is_block(written: str) -> bool:
+    base, slash, length = written.partition("/")
+    if not (slash and base.isdecimal() and length.isdecimal() and int(length) <= NUMBER_BITS):
+        return False
+    return int(base) < 1 << NUMBER_BITS and int(base) % (1 << (NUMBER_BITS - int(length))) == 0
 
 
 def to_json(plan: Plan) -> dict[str, Any]:

@@ -1,0 +1,228 @@
+"""The plan of whole constellations: every satellite a router, +grid links between them, any two of a shell in reach."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from testbed.ground.constants import NS_PER_S, SPEED_OF_LIGHT_M_S, WGS84_A_M
+from testbed.ground.errors import PlanError
+from testbed.orbits.grid import Grid
+from testbed.orbits.propagate import Ephemeris
+from testbed.orbits.walker import Shell, walker_catalogue
+from testbed.plan.manifest import provenance
+from testbed.plan.model import NUMBER_BITS, STEP_DTYPE, Link, Node, PathStep, Plan, Route
+
+ISL_BPS = 10_000_000_000
+"""Assumption: a laser link is no bottleneck here; Starlink's carry up to 100 Gbit/s."""
+
+GRAZING_M = 80_000.0
+"""Assumption: below this altitude the atmosphere cuts a laser beam."""
+
+TOLERANCE_NS = 5_000
+_MARGIN = 0.24  # share of the tolerance for what a delay moves within one step; the rest is for its rounding
+_BLOCK_SAMPLES = 4_000_000  # link samples in memory at once
+_GOLDEN = (5**0.5 - 1) / 2
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """Numbers of satellites as bit fields: shell, plane, slot, each as wide as the constellation needs."""
+
+    plane_bits: int
+    slot_bits: int
+
+    @classmethod
+    def of(cls, shells: Sequence[Shell]) -> _Numbers:
+        plane_bits = max(shell.planes - 1 for shell in shells).bit_length()
+        slot_bits = max(shell.per_plane - 1 for shell in shells).bit_length()
+        if (len(shells) - 1).bit_length() + plane_bits + slot_bits > NUMBER_BITS:
+            raise PlanError(f"{len(shells)} shells need more than 2^{NUMBER_BITS} numbers: take fewer or smaller ones")
+        return cls(plane_bits, slot_bits)
+
+    def number(self, shell: int, plane: int, slot: int) -> int:
+        return (shell << self.plane_bits | plane) << self.slot_bits | slot
+
+    def blocks(self, first: int, last: int) -> Iterable[str]:
+        """The fewest blocks that hold the numbers from `first` to `last`, both included."""
+        while first <= last:
+            size = first & -first or 1 << NUMBER_BITS
+            while size > last - first + 1:
+                size >>= 1
+            yield f"{first}/{NUMBER_BITS - size.bit_length() + 1}"
+            first += size
+
+
+def build_mesh_plan(
+    shells: Sequence[Shell],
+    start_ns: int,
+    duration_ns: int,
+    *,
+    step_ns: int = 100_000_000,
+    tolerance_ns: int = TOLERANCE_NS,
+    pairs: Iterable[tuple[str, str]] = (),
+    name: str = "mesh",
+) -> Plan:
+    """All satellites of the shells with +grid links within each shell, from `start_ns` (UTC since 1970) on.
+
+    A link's delay is changed only when it would leave the orbits' by more than `tolerance_ns`, at multiples of
+    `step_ns`. pairs: satellites whose ways to each other become the plan's paths, there and back.
+    Raises PlanError for a step so long that a delay moves by more than a quarter of the tolerance in it.
+    """
+    catalogue = walker_catalogue(shells, start_ns, source="built-in shells")
+    numbers = _Numbers.of(shells)
+    firsts = list(accumulate((len(shell) for shell in shells), initial=0))
+    names = catalogue.node_names
+    nodes, routes, ends = [], [], []
+    for place, (shell, first) in enumerate(zip(shells, firsts, strict=False)):
+        grid = Grid(shell)
+        ends.append(grid.links() + first)
+        for plane in range(shell.planes):
+            for slot in range(shell.per_plane):
+                number = numbers.number(place, plane, slot)
+                nodes.append(Node(names[first + grid.index(plane, slot)], "satellite", number=number))
+                for block, neighbour in _routes(grid, numbers, place, plane, slot):
+                    via = names[first + grid.index(*neighbour)]
+                    routes.append(Route(0, nodes[-1].name, block, via))
+    couples = np.concatenate(ends)
+    links = tuple(
+        Link(names[a], names[b], "isl", 0) for first, second in couples for a, b in ((first, second), (second, first))
+    )
+    ephemeris = Ephemeris(catalogue, start_ns, duration_ns)
+    return Plan(
+        topology=name,
+        start_ns=start_ns,
+        duration_ns=duration_ns,
+        satellites=len(catalogue),
+        nodes=tuple(nodes),
+        links=links,
+        lans=(),
+        routes=tuple(sorted(routes, key=lambda route: route.node)),
+        events=(),
+        paths=_paths(pairs, nodes, routes),
+        steps=_steps(ephemeris, couples, step_ns, tolerance_ns),
+        assumptions=("inter-satellite links have no bottleneck and no loss",),
+        manifest=provenance(name, catalogue, start_ns, duration_ns, step_ns) | {"tolerance_ns": tolerance_ns},
+    )
+
+
+def _routes(grid: Grid, numbers: _Numbers, place: int, plane: int, slot: int) -> Iterable[tuple[str, tuple[int, int]]]:
+    """(block, neighbour) for a satellite: first across the planes, then along its own, each the shorter way round."""
+    shell = grid.shell
+    own = range(shell.planes)
+    has_east = grid.ring or plane < shell.planes - 1
+    if has_east:  # the whole shell, unless a longer block says otherwise
+        length = NUMBER_BITS - numbers.plane_bits - numbers.slot_bits
+        yield f"{numbers.number(place, 0, 0)}/{length}", grid.east(plane, slot)
+    west = [other for other in own if other != plane and not grid.goes_east(plane, other)]
+    for first, last in _runs(west):
+        begin, end = numbers.number(place, first, 0), numbers.number(place, last + 1, 0) - 1
+        yield from ((block, grid.west(plane, slot)) for block in numbers.blocks(begin, end))
+    if shell.per_plane > 1:
+        begin, end = numbers.number(place, plane, 0), numbers.number(place, plane + 1, 0) - 1
+        yield from ((block, grid.ahead(plane, slot)) for block in numbers.blocks(begin, end))
+        back = [other for other in range(shell.per_plane) if other != slot and not grid.goes_ahead(slot, other)]
+        for first, last in _runs(back):
+            begin, end = numbers.number(place, plane, first), numbers.number(place, plane, last)
+            yield from ((block, grid.behind(plane, slot)) for block in numbers.blocks(begin, end))
+
+
+def _runs(sorted_values: Sequence[int]) -> Iterable[tuple[int, int]]:
+    """First and last of each run of consecutive integers."""
+    cuts = [place for place, (a, b) in enumerate(pairwise(sorted_values), 1) if b != a + 1]
+    for begin, end in pairwise([0, *cuts, len(sorted_values)]):
+        if begin < end:
+            yield sorted_values[begin], sorted_values[end - 1]
+
+
+def _paths(
+    pairs: Iterable[tuple[str, str]], nodes: Sequence[Node], routes: Sequence[Route]
+) -> tuple[tuple[PathStep, ...], ...]:
+    """The ways between the pairs, there and back, as the routes lead."""
+    numbers = {node.name: node.number for node in nodes}
+    tables: dict[str, list[tuple[int, int, str]]] = {}  # by node: length, base, via; the longest first
+    for route in routes:
+        base, length = (int(part) for part in route.destination.split("/"))
+        tables.setdefault(route.node, []).append((length, base, route.via))
+    for table in tables.values():
+        table.sort(reverse=True)
+    found = []
+    for pair in pairs:
+        for source, destination in (pair, pair[::-1]):
+            if source not in numbers or destination not in numbers:
+                raise PlanError(f"path {source} to {destination}: no such satellite in the constellation")
+            number = numbers[destination]
+            assert number is not None
+            way = [source]
+            while way[-1] != destination:
+                shift = (via for length, base, via in tables[way[-1]] if (number ^ base) >> (NUMBER_BITS - length) == 0)
+                following = next(shift, None)
+                if following is None:
+                    raise PlanError(f"path {source} to {destination}: no way, they are in different shells")
+                way.append(following)
+            found.append((PathStep(0, tuple(way)),))
+    return tuple(found)
+
+
+def _steps(ephemeris: Ephemeris, couples: Ints, step_ns: int, tolerance_ns: int) -> NDArray[np.void]:
+    """Both directions of every couple, ordered by link, then time.
+
+    A delay is rounded to multiples of a width, on a grid of its link's own, so that no instant is everybody's.
+    """
+    width_ns = 2.0 * tolerance_ns * (1 - _MARGIN)
+    offset_ns = (np.arange(len(couples)) * _GOLDEN % 1.0) * width_ns
+    times = np.arange(0, ephemeris.duration_ns, step_ns)
+    per_block = max(2, _BLOCK_SAMPLES // max(1, len(couples)))
+    rows: list[tuple[Ints, Ints, Ints, NDArray[np.bool_], NDArray[np.float64]]] = []
+    last: tuple[Ints, NDArray[np.bool_], NDArray[np.float64]] | None = None
+    for begin in range(0, len(times), per_block):
+        block = times[begin : begin + per_block]
+        range_m, up = _geometry(ephemeris, couples, ephemeris.start_ns + block)
+        delay_ns = range_m * (NS_PER_S / SPEED_OF_LIGHT_M_S)
+        if last is not None:
+            delay_ns = np.vstack([last[2], delay_ns])
+        moved = np.abs(np.diff(delay_ns, axis=0)).max(initial=0.0)
+        if moved > _MARGIN * tolerance_ns:
+            raise PlanError(
+                f"a delay moves by {moved / 1e3:.2f} µs in a step of {step_ns / 1e6:g} ms, more than a quarter of the "
+                f"tolerance of {tolerance_ns / 1e3:g} µs: shorten the step or allow more"
+            )
+        delay_ns = delay_ns[-len(block) :]
+        level = np.rint((delay_ns - offset_ns) / width_ns).astype(np.int64)
+        before = (
+            np.vstack([np.full((1, len(couples)), np.iinfo(np.int64).min), level[:-1]])
+            if last is None
+            else np.vstack([last[0], level[:-1]])
+        )
+        up_before = np.vstack([~up[:1] if last is None else last[1], up[:-1]])
+        at, link = np.nonzero((level != before) | (up != up_before))
+        held_ns = np.rint(level[at, link] * width_ns + offset_ns[link]).astype(np.int64)
+        rows.append((link, block[at], held_ns, up[at, link], range_m[at, link]))
+        last = level[-1:], up[-1:], delay_ns[-1:]
+    link, time_ns, held, lit, metres = (np.concatenate(column) for column in zip(*rows, strict=True))
+    order = np.lexsort((time_ns, link))
+    one_way = np.zeros(len(order), STEP_DTYPE)
+    one_way["link"], one_way["time_ns"], one_way["delay_ns"] = 2 * link[order], time_ns[order], held[order]
+    one_way["up"], one_way["range_m"] = lit[order], metres[order]
+    one_way["rate_bps"], one_way["elevation_deg"] = ISL_BPS, np.nan
+    back = one_way.copy()
+    back["link"] += 1
+    both = np.concatenate([one_way, back])
+    return both[np.argsort(both["link"], kind="stable")]
+
+
+def _geometry(ephemeris: Ephemeris, couples: Ints, time_ns: Ints) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Range in metres and whether the line of sight clears the atmosphere, each (n_times, n_couples)."""
+    position_m = ephemeris.position_m(time_ns)
+    near, line = position_m[:, couples[:, 0]], position_m[:, couples[:, 1]] - position_m[:, couples[:, 0]]
+    square = np.einsum("tlk,tlk->tl", line, line)
+    share = np.clip(-np.einsum("tlk,tlk->tl", near, line) / square, 0.0, 1.0)  # of the line, to its lowest point
+    lowest = near + share[..., None] * line
+    height_m = np.sqrt(np.einsum("tlk,tlk->tl", lowest, lowest)) - WGS84_A_M
+    return np.sqrt(square), height_m >= GRAZING_M
