@@ -12,6 +12,7 @@ from testbed import __version__
 from testbed.ground.errors import TestbedError
 
 COMMANDS = {
+    "bench": "testbed.cli.bench",
     "clean": "testbed.cli.clean",
     "doctor": "testbed.cli.doctor",
     "fetch": "testbed.cli.fetch",

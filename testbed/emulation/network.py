@@ -13,7 +13,7 @@ import time
 
 from mininet.topo import Topo
 
-from testbed.emulation import addresses
+from testbed.emulation import addresses, limits
 from testbed.emulation.loop import Activity, run_activities
 from testbed.emulation.nodes import EmulatedHost, EmulatedLink, EmulatedNode, EmulatedRouter
 from testbed.emulation.player import Player
@@ -29,6 +29,7 @@ class PlanTopo(Topo):
     """Mininet's topology of a plan: terminals, satellites, gateways and PoPs as switches, endpoints as hosts."""
 
     def build(self, plan: Plan, *, background: bool = True, impaired: bool = True) -> None:
+        limits.prepare(plan)
         self.plan = plan
         self.emulation = Emulation(plan, background=background, impaired=impaired)
         for node in plan.nodes:
@@ -101,8 +102,8 @@ class Emulation:
         if self.player is not None:
             return
         wiring = self.wiring
-        wiring.configure()
         self.settle()
+        wiring.configure()
         wiring.translate()
         sockets = {name: node.netlink for name, node in wiring.nodes.items()}
         ends = [wiring.end(number) for number in range(len(wiring.plan.links))]

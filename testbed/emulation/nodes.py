@@ -186,8 +186,11 @@ class EmulatedIntf(Intf):
             said: str | None = super().ifconfig(*args)
             return said
         if self.dark != (args == ("down",)):
-            change = filters.relight if self.dark else filters.darken
-            self.node.tell([change(self.index, f"{self.name} of {self.node.name}", by_hand=True)])
+            what = f"{self.name} of {self.node.name}"
+            if self.dark:
+                self.node.tell([filters.relight(self.index, what, by_hand=True)])
+            else:
+                self.node.tell([filters.ingress(self.index, what), filters.darken(self.index, what, by_hand=True)])
             self.node.emulation.settle()
             self.dark = not self.dark
         return ""
@@ -230,8 +233,8 @@ class EmulatedLink(Link):
             mtu=MTU_BYTES,
         )
         node1.emulation.join(pair)
-        for node, index, name in ((node1, indices[0], intfname1), (node2, indices[1], intfname2)):
-            node.tell([links.set_up(index), filters.ingress(index, name)])
+        for node, index in zip((node1, node2), indices, strict=True):
+            node.tell([links.set_up(index)])
 
     def delete(self) -> None:
         self.intf1.node.tell([links.delete(self.intf1.index)])

@@ -75,6 +75,7 @@ class Player:
         names = sorted({end.node for end in ends})
         numbers = {name: number for number, name in enumerate(names)}
         self._names = names
+        self._room = [end.room for end in ends]
         self._narrow = self._held["rate_bps"] < queues.NOMINAL_RATE_BPS  # has a bottleneck to change
         self._nodes = np.array([numbers[end.node] for end in ends], np.intp)
         self._places = {(end.node, end.index): link for link, end in enumerate(ends)}
@@ -95,6 +96,12 @@ class Player:
         """Put what faults now do to these links into effect."""
         self._apply(clock, np.fromiter(links, np.intp), ())
 
+    def renew(self, clock: Clock) -> None:
+        """Set every link end anew, moved or not, and compare all echoes."""
+        now_ns = clock.now_ns()
+        for node, echo in self._change(np.arange(len(self._ends))):
+            self._compare(now_ns, node, *queues.parse_netem(echo))
+
     def wanted(self, link: int) -> Impairment:
         """What netem is to hold now at the sending end of a link."""
         held = self._held[link]
@@ -114,14 +121,19 @@ class Player:
         for link in links[other_rate]:
             self._set_rate(int(link))
         for link in links[comes]:
-            self._tell_far(int(link), filters.relight)
+            end = self._ends[link]
+            self._sockets[end.far_node].send([filters.relight(end.far_index, end.what)])
         routed = 0
         for node, messages in routes:
             self._sockets[node].send(messages)
             routed += len(messages)
         answers += self._change(links[moved & goes])
         for link in links[goes]:
-            self._tell_far(int(link), filters.darken)
+            end = self._ends[link]
+            if not self._room[link]:
+                self._sockets[end.far_node].send([filters.ingress(end.far_index, end.what)])
+                self._room[link] = True
+            self._sockets[end.far_node].send([filters.darken(end.far_index, end.what)])
         now_ns = clock.now_ns()
         for node, echo in answers:
             self._compare(now_ns, node, *queues.parse_netem(echo))
@@ -149,10 +161,6 @@ class Player:
         end, rate_bps = self._ends[link], int(self._held[link]["rate_bps"])
         bottleneck = queues.Bottleneck(rate_bps, end.buffer_bytes)
         self._sockets[end.node].send([queues.change_rate(end.index, bottleneck, end.what)])
-
-    def _tell_far(self, link: int, change: filters.Darkness) -> None:
-        end = self._ends[link]
-        self._sockets[end.far_node].send([change(end.far_index, end.what)])
 
     def read(self, now_ns: int, link: int) -> None:
         """Ask the kernel what one link end holds now: no answer where somebody has removed its queue."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -15,7 +16,7 @@ from testbed.emulation.nodes import EmulatedIntf, EmulatedNode
 from testbed.ground.errors import KernelError, PlanError
 from testbed.kernel import filters, links, queues
 from testbed.kernel.netlink import Message
-from testbed.plan.model import Plan
+from testbed.plan.model import Plan, Route
 
 LATER_NS: Final = 100_000_000
 """Assumption: no fault adds more than this to a delay; netem's limit leaves room for it."""
@@ -25,7 +26,10 @@ _FAMILIES: Final = (0, 1)  # IPv4, IPv6
 
 @dataclass(frozen=True)
 class LinkEnd:
-    """Where a direction leaves (node and interface index) and where it arrives; what it is called in an error."""
+    """Where a direction leaves (node and interface index) and where it arrives.
+
+    what: its name in an error. room: is there room for darkness at its far end (`filters.ingress`)?
+    """
 
     node: str
     index: int
@@ -33,6 +37,7 @@ class LinkEnd:
     far_index: int
     what: str
     buffer_bytes: int
+    room: bool
 
 
 class Wiring:
@@ -47,6 +52,7 @@ class Wiring:
         self.nodes: dict[str, EmulatedNode] = {}
         self._interfaces: dict[tuple[str, str], EmulatedIntf] = {}
         self.limits = _in_flight(plan)
+        self._darkening = _may_darken(plan)
 
     def interface(self, name: str, neighbour: str) -> EmulatedIntf:
         """The interface of node `name` towards `neighbour`; raises PlanError."""
@@ -61,37 +67,38 @@ class Wiring:
         leaves = self.interface(direction.a, direction.b)
         arrives = self.interface(direction.b, direction.a)
         what = f"{direction.a}→{direction.b}"
-        return LinkEnd(direction.a, leaves.index, direction.b, arrives.index, what, direction.buffer_bytes)
+        room = link in self._darkening
+        return LinkEnd(direction.a, leaves.index, direction.b, arrives.index, what, direction.buffer_bytes, room)
 
     def configure(self) -> None:
-        """Gather addresses, neighbours, queues and routes, as they are at the schedule's first instant."""
+        """Addresses, neighbours, queues and routes, as they are at the schedule's first instant, node by node.
+
+        One node's messages at a time: a user-mode kernel gives a process some 65,000 scattered pages (its host's
+        vm.max_map_count), which all messages of a whole constellation at once would fill.
+        """
         for node in self.nodes.values():
             for interface in node.intfList():
                 ends = {interface.link.intf1.node.name, interface.link.intf2.node.name}
                 self._interfaces[node.name, (ends - {node.name}).pop()] = interface
-        for number, (a, b) in enumerate(self.pairs):
-            if a in self.lans:
-                lan = self.lans[a]
-                self._address_pair(a, b, lan.host, lan.router, [network.prefixlen for network in lan.networks])
-            else:
-                first, second = addresses.link_ends(number)
-                self._address_pair(a, b, first, second, [31, 127])
-        for host, lan in self.lans.items():
-            index = self.nodes[host].intfList()[0].index
-            defaults = [links.route(addresses.default(family), index, lan.router[family]) for family in _FAMILIES]
-            self.nodes[host].tell(defaults)
-        for planned in self.plan.nodes:
-            if planned.number is not None:
-                own = addresses.own(planned.number)
-                lengths = [address.max_prefixlen for address in own]
-                self.nodes[planned.name].tell(
-                    [links.address(links.LOOPBACK_INDEX, own[family], lengths[family]) for family in _FAMILIES]
-                )
-        if self._impaired and self.plan.links:
-            self._impair()
-        for route in self.plan.routes:
-            if route.time_ns == 0:
-                self.nodes[route.node].tell(self.routes(route.node, route.destination, route.via))
+        lengths = self._assign_addresses()
+        first = self.plan.steps[np.searchsorted(self.plan.steps["link"], np.arange(len(self.plan.links)))]
+        leaving, arriving, routes = _by_node(self.plan)
+        for name, node in self.nodes.items():
+            messages = self._own_address(name)
+            for interface in node.intfList():
+                messages += self._interface_addresses(interface, lengths)
+            if name in self.lans:
+                index, router = node.intfList()[0].index, self.lans[name].router
+                messages += [links.route(addresses.default(family), index, router[family]) for family in _FAMILIES]
+            if self._impaired:
+                for number in arriving[name]:
+                    messages += self._darkness(number, lit=bool(first["up"][number]))
+                for number in leaving[name]:
+                    messages += self._queues(number, first[number])
+            for route in routes[name]:
+                messages += self.routes(name, route.destination, route.via)
+            node.tell(messages)
+            node.settle()
 
     def translate(self) -> None:
         """Carrier-grade NAT at the PoPs, once their interfaces are there."""
@@ -116,42 +123,57 @@ class Wiring:
             return self.lans[destination].networks
         return addresses.block(destination)
 
-    def _address_pair(
-        self,
-        a: str,
-        b: str,
-        first: tuple[links.Address, links.Address],
-        second: tuple[links.Address, links.Address],
-        lengths: list[int],
-    ) -> None:
-        for here, there, own, peer in ((a, b, first, second), (b, a, second, first)):
-            interface, other = self.interface(here, there), self.interface(there, here)
-            interface.ip, interface.prefixLen = str(own[0]), str(lengths[0])
-            interface.addresses = own
-            mac = bytes.fromhex(other.mac.replace(":", ""))
-            messages = [links.address(interface.index, own[family], lengths[family]) for family in _FAMILIES]
-            messages += [links.neighbour(interface.index, peer[family], mac) for family in _FAMILIES]
-            self.nodes[here].tell(messages)
+    def _assign_addresses(self) -> dict[str, list[int]]:
+        """Give every interface its addresses; returns prefix lengths by the name of a LAN's host, '' for all others."""
+        for number, (a, b) in enumerate(self.pairs):
+            if a in self.lans:
+                ends = self.lans[a].host, self.lans[a].router
+                length = self.lans[a].networks[0].prefixlen
+            else:
+                ends, length = addresses.link_ends(number), 31
+            for here, there, own in ((a, b, ends[0]), (b, a, ends[1])):
+                interface = self.interface(here, there)
+                interface.ip, interface.prefixLen, interface.addresses = str(own[0]), str(length), own
+        lengths = {host: [network.prefixlen for network in lan.networks] for host, lan in self.lans.items()}
+        return lengths | {"": [31, 127]}
 
-    def _impair(self) -> None:
-        """Queues at every link end, darkness where a link is down at first."""
-        self._darken_once()
-        steps = self.plan.steps
-        for number, row in enumerate(np.searchsorted(steps["link"], np.arange(len(self.plan.links)))):
-            self._queue(number, steps[row])
+    def _own_address(self, name: str) -> list[Message]:
+        number = self.plan.node(name).number
+        if number is None:
+            return []
+        own = addresses.own(number)
+        return [links.address(links.LOOPBACK_INDEX, address, address.max_prefixlen) for address in own]
 
-    def _queue(self, number: int, first: Any) -> None:
-        link, end = self.plan.links[number], self.end(number)
-        bottleneck = queues.Bottleneck(int(first["rate_bps"]), link.buffer_bytes)
-        self.nodes[link.a].tell(queues.build(end.index, self.impairment(number, first), bottleneck, end.what))
-        if not first["up"]:
-            self.nodes[link.b].tell([filters.darken(end.far_index, end.what)])
+    def _interface_addresses(self, interface: EmulatedIntf, lengths: dict[str, list[int]]) -> list[Message]:
+        """The interface's own addresses, and its neighbour's, known for good."""
+        link: Any = interface.link
+        other = link.intf2 if link.intf1 is interface else link.intf1
+        host = next((end.node.name for end in (interface, other) if end.node.name in self.lans), "")
+        mac = bytes.fromhex(other.mac.replace(":", ""))
+        own, peer, index = interface.addresses, other.addresses, interface.index
+        messages = [links.address(index, own[family], lengths[host][family]) for family in _FAMILIES]
+        return messages + [links.neighbour(index, peer[family], mac) for family in _FAMILIES]
 
-    def _darken_once(self) -> None:
-        """Have the kernel load its modules now: at the first darkness that may take longer than a tick has time."""
-        end = self.end(0)
-        messages = [change(end.far_index, "link 0") for change in (filters.darken, filters.relight)]
-        self.nodes[end.far_node].tell(messages)
+    def _queues(self, number: int, first: Any) -> list[Message]:
+        end = self.end(number)
+        bottleneck = queues.Bottleneck(int(first["rate_bps"]), end.buffer_bytes)
+        return queues.build(end.index, self.impairment(number, first), bottleneck, end.what)
+
+    def _darkness(self, number: int, *, lit: bool) -> list[Message]:
+        """Room for darkness at the far end of a link, where it may fall, and darkness where the link is down at first.
+
+        At link 0 it falls once in any case: at its first use the kernel loads modules, and that may take longer than a
+        tick has time.
+        """
+        if number and number not in self._darkening:
+            return []
+        end = self.end(number)
+        messages = [filters.ingress(end.far_index, end.what)]
+        if number == 0:
+            messages += [filters.darken(end.far_index, end.what), filters.relight(end.far_index, end.what)]
+        if not lit:
+            messages.append(filters.darken(end.far_index, end.what))
+        return messages
 
     def impairment(self, number: int, step: Any) -> queues.Impairment:
         """netem's state at a step of link `number`: a link that is down loses everything."""
@@ -178,6 +200,29 @@ class Wiring:
         )
         if done.returncode:
             raise KernelError(f"address translation at {name}: iptables-legacy-restore: {done.stderr.strip()}")
+
+
+def _by_node(plan: Plan) -> tuple[dict[str, list[int]], dict[str, list[int]], dict[str, list[Route]]]:
+    """Numbers of the links that leave each node and of those that arrive, and its routes at time 0."""
+    leaving: dict[str, list[int]] = defaultdict(list)
+    arriving: dict[str, list[int]] = defaultdict(list)
+    routes: dict[str, list[Route]] = defaultdict(list)
+    for number, link in enumerate(plan.links):
+        leaving[link.a].append(number)
+        arriving[link.b].append(number)
+    for route in plan.routes:
+        if route.time_ns == 0:
+            routes[route.node].append(route)
+    return leaving, arriving, routes
+
+
+def _may_darken(plan: Plan) -> set[int]:
+    """Links that need room for darkness made beforehand: all but those between satellites which the plan keeps up.
+
+    A whole constellation has tens of thousands of these, and only faults darken them, with what is in flight there.
+    """
+    down = set(plan.steps["link"][~plan.steps["up"]].tolist())
+    return {number for number, link in enumerate(plan.links) if link.kind != "isl" or number in down}
 
 
 def _in_flight(plan: Plan) -> NDArray[np.int64]:

@@ -6,7 +6,7 @@ Layouts: linux/pkt_cls.h, linux/tc_act/tc_gact.h, linux/filter.h.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from testbed.kernel import netlink
@@ -21,9 +21,6 @@ _BPF_OPS_LEN, _BPF_OPS = 4, 5
 _MATCHALL_ACT, _U32_SEL, _U32_ACT, _U32_TERMINAL = 2, 5, 7, 1
 _ACT_KIND, _ACT_OPTIONS, _GACT_PARMS, _ACT_SHOT = 1, 2, 2, 2
 _DARK, _DARK_BY_HAND, _DIVERT = 1, 2, 3  # priorities of the ingress filters
-
-Darkness = Callable[[int, str], Message]
-"""`darken` or `relight`, of an interface index and what it is."""
 
 # Classic BPF operations (linux/bpf_common.h)
 _LOAD_HALF, _LOAD_BYTE, _SHIFT_RIGHT, _AND = 0x28, 0x30, 0x74, 0x54
@@ -75,13 +72,17 @@ def classify_by_dscp(index: int, queue: int, what: str) -> Message:
 
 
 def ingress(index: int, what: str) -> Message:
-    """Make room for filters on what interface `index` receives."""
+    """Make room for filters on what interface `index` receives; where there is room already, nothing happens.
+
+    Beforehand where it can be: making it, the kernel restarts the interface's queues, and what is in flight there is
+    lost (dev_deactivate in qdisc_graft, Linux 6.1).
+    """
     payload = struct.pack("=BxxxiIII", 0, index, _INGRESS, _INGRESS_PARENT, 0) + netlink.text(_TCA_KIND, "ingress")
-    return netlink.message(_NEWQDISC, netlink.CREATE | netlink.EXCLUSIVE, payload, f"ingress of {what}")
+    return netlink.message(_NEWQDISC, netlink.CREATE | netlink.REPLACE, payload, f"ingress of {what}")
 
 
 def darken(index: int, what: str, *, by_hand: bool = False) -> Message:
-    """From now on nothing that arrives at interface `index` gets in: packets in flight are lost.
+    """From now on nothing that arrives at interface `index` gets in: packets in flight are lost. `ingress` comes first.
 
     `by_hand`: beside the plan's own darkness, of which it knows nothing.
     """

@@ -43,7 +43,7 @@ _BATCH: Final = 64  # messages per send: their refusals or echoes, all at once, 
 _RECEIVE_BYTES: Final = 1 << 17
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Message:
     """A request without its sequence number. `what` names its object in an error."""
 

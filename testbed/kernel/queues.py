@@ -129,6 +129,16 @@ def build(index: int, impairment: Impairment, bottleneck: Bottleneck, what: str)
     ]
 
 
+def add_bottleneck(index: int, bottleneck: Bottleneck, what: str) -> Message:
+    """TBF at the root, without netem: where a kernel has none, and only a rate is wanted."""
+    return _queue(index, _TBF, _ROOT, "tbf", _tbf_options(bottleneck), netlink.CREATE | netlink.EXCLUSIVE, what)
+
+
+def change_bottleneck(index: int, bottleneck: Bottleneck, what: str) -> Message:
+    """Set the rate of a TBF at the root."""
+    return _queue(index, _TBF, _ROOT, "tbf", _tbf_options(bottleneck), netlink.REPLACE, what)
+
+
 def change_rate(index: int, bottleneck: Bottleneck, what: str) -> Message:
     """Set the bottleneck's rate; what waits in its buffers stays there. Not for a link that was built without one."""
     return _queue(index, _TBF, _NETEM | 1, "tbf", _tbf_options(bottleneck), netlink.REPLACE, what)

@@ -107,25 +107,19 @@ class Guest:
         if shutil.disk_usage("/dev/shm").free < job.memory_mb << 20:  # noqa: S108 - where the kernel puts its memory
             environment["TMPDIR"] = str(self._control)
         with (self._control / "console.log").open("wb") as console:
-            try:
-                self._watchdog = subprocess.Popen(
-                    [sys.executable, "-I", str(_WATCHDOG), str(life_far), str(self._control / "uml"), *kernel],
-                    stdin=subprocess.DEVNULL,
-                    stdout=console,
-                    stderr=console,
-                    pass_fds=[life_far, *consoles],
-                    start_new_session=True,
-                    env=environment,
-                    user=None if user is None else user.uid,
-                    group=None if user is None else user.gid,
-                    extra_groups=None if user is None else [],
-                    cwd="/",
-                )
-            except PermissionError as error:
-                raise MachineError(
-                    f"the guest's user may not run {error.filename}: started by root, the guest is an ordinary user's; "
-                    "put Python and the project where everybody may read them"
-                ) from None
+            self._watchdog = subprocess.Popen(
+                [sys.executable, "-I", str(_WATCHDOG), str(life_far), str(self._control / "uml"), *kernel],
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                pass_fds=[life_far, *consoles],
+                start_new_session=True,
+                env=environment,
+                user=None if user is None else user.uid,
+                group=None if user is None else user.gid,
+                extra_groups=None if user is None else [],
+                cwd="/",
+            )
         os.close(life_far)
         if os.geteuid() == 0:
             os.setpriority(os.PRIO_PROCESS, self._watchdog.pid, _PRIORITY)  # inherited by the guest it is to start

@@ -39,18 +39,21 @@ def ordinary_user(run_dir: Path) -> User | None:
 def _can(user: User, run_dir: Path) -> bool:
     """Can this user start the testbed's own Python and enter the run directory's parent?"""
     trial = f"import testbed, os; os.chdir({str(run_dir.parent)!r})"
-    done = subprocess.run(
-        [sys.executable, "-c", trial],
-        user=user.uid,
-        group=user.gid,
-        extra_groups=[],
-        cwd="/",
-        env={"PATH": os.defpath},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", trial],
+            user=user.uid,
+            group=user.gid,
+            extra_groups=[],
+            cwd="/",
+            env={"PATH": os.defpath},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+    except PermissionError:  # not even start it
+        return False
     return done.returncode == 0
 
 

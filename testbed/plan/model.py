@@ -7,6 +7,7 @@ same inputs and seed give the same bytes. This module needs numpy alone, because
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -38,7 +39,7 @@ STEP_DTYPE = np.dtype(
 """One row per link and step, ordered by link, then time."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Node:
     """A network node. `inside`: behind the operator's carrier-grade NAT.
 
@@ -54,7 +55,7 @@ class Node:
     number: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Link:
     """One direction a→b of a link with netem. The reverse direction is a Link of its own."""
 
@@ -64,7 +65,7 @@ class Link:
     buffer_bytes: int  # of the best-effort queue at the bottleneck
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Lan:
     """A plain link, both directions: a host and the router it sits behind. No netem."""
 
@@ -72,7 +73,7 @@ class Lan:
     router: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Route:
     """From `time_ns` on, `node` sends what is for `destination` to its neighbour `via`.
 
@@ -98,7 +99,7 @@ class Event:
     detail: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PathStep:
     """From `time_ns` on, packets from the first to the last of `nodes` (both hosts) take this way."""
 
@@ -216,7 +217,7 @@ def from_json(document: dict[str, Any], steps: NDArray[np.void]) -> Plan:
         kinds = {"nodes": Node, "links": Link, "lans": Lan, "routes": Route, "events": Event}
         fields = dict(document)
         for name, kind in kinds.items():
-            fields[name] = tuple(kind(**item) for item in document[name])
+            fields[name] = tuple(kind(**_shared(item)) for item in document[name])
         fields["paths"] = tuple(
             tuple(PathStep(step["time_ns"], tuple(step["nodes"])) for step in path) for path in document["paths"]
         )
@@ -225,6 +226,11 @@ def from_json(document: dict[str, Any], steps: NDArray[np.void]) -> Plan:
         return Plan(steps=steps, **fields)
     except (KeyError, TypeError) as error:
         raise PlanError(f"the plan's description is damaged: {error!r}") from None
+
+
+def _shared(item: dict[str, Any]) -> dict[str, Any]:
+    """Equal words as one object: a constellation's plan names each of its nodes a hundred times."""
+    return {name: sys.intern(value) if type(value) is str else value for name, value in item.items()}
 
 
 def save(plan: Plan, folder: Path) -> None:

@@ -66,6 +66,9 @@ class FakeNode:
     def tell(self, messages: list[Message]) -> None:
         self.netlink.send(messages)
 
+    def settle(self) -> None:
+        """Everything has been told."""
+
 
 def wire(plan: Plan) -> Wiring:
     """The plan's wiring between fake nodes, configured."""

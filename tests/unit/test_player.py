@@ -46,7 +46,7 @@ def steps(
 
 def end(link: int) -> LinkEnd:
     """At node 'a' interfaces 2, 3, … are links 0, 1, …"""
-    return LinkEnd("a", link + 2, "a", link + 2, f"link {link}", 10**5)
+    return LinkEnd("a", link + 2, "a", link + 2, f"link {link}", 10**5, room=True)
 
 
 def ticks(times_ns: list[int], ends: int = 1) -> list[Tick]:
@@ -94,7 +94,7 @@ def test_every_tick_is_played_in_order_and_its_lateness_is_told(gaps_ns: list[in
 def test_after_a_pause_all_ticks_are_caught_up_with_at_once() -> None:
     clock = ManualClock()
     player, kernel = started(ticks([100 * MS, 200 * MS, 300 * MS, 900 * MS]), clock)
-    clock.sleep_until_ns(500 * MS)
+    clock.advance_ns(500 * MS)
     run_activities([player], clock, never)
     assert [tick.late_ns // MS for tick in player.ticks] == [400, 300, 200, 0]
     assert sum(tick.late_ns > LATE_NS for tick in player.ticks) == 3

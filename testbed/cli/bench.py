@@ -1,0 +1,50 @@
+"""testbed bench: what this machine does, each figure beside its reference in the same run."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from testbed.bench.context import Context
+from testbed.bench.rows import document, print_rows
+from testbed.ground.errors import MachineError
+from testbed.ground.units import parse_utc_ns
+from testbed.lab.place import Place, why_not_uml
+
+BENCHES = ("build", "update", "fidelity", "soak")
+_START = "2026-06-14T06:00:00Z"  # built-in shells are made for any start: one instant, so that runs compare
+
+
+@click.command("bench")
+@click.argument("name", type=click.Choice(BENCHES))
+@click.option("--where", type=click.Choice(["both", "native", "uml"]), default="both", show_default=True)
+@click.option("--quick", is_flag=True, help="The parts that take seconds.")
+@click.option("--record", is_flag=True, help="build: 10,512 satellites in the guest, alone.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(name: str, where: str, quick: bool, record: bool, form: str) -> None:
+    """Measure NAME; exit code 1 when a target is missed.
+
+    \b
+    testbed bench build       whole shells as networks, beside stock Mininet
+    testbed bench update      link changes per second, beside tc, pyroute2, Mininet
+    testbed bench fidelity    delay errors on the wire for ten minutes, beside ping
+    testbed bench soak        24 h of schedule at 60 times its speed, watched for leaks
+    """
+    places: list[Place] = ["native", "uml"] if where == "both" else ["native" if where == "native" else "uml"]
+    missing = why_not_uml()
+    if "uml" in places and missing:
+        raise MachineError(missing)
+    run = importlib.import_module(f"testbed.bench.{name}").run
+    with tempfile.TemporaryDirectory(prefix="testbed-bench-") as folder:
+        Path(folder).chmod(0o755)  # the guest may be an ordinary user's
+        rows = run(Context(Path(folder), places, parse_utc_ns(_START), quick, record))
+    if form == "json":
+        click.echo(json.dumps(document(name, rows), indent=1))
+    else:
+        print_rows(name, rows, sys.stdout)
+    sys.exit(1 if any(row.met is False for row in rows) else 0)
