@@ -26,6 +26,7 @@ SMALL = {"native": Shell("A", 2_000e3, 53.0, 10, 10, 1), "uml": Shell("A", 8_000
 
 _RECORD_MB = 6_144
 _PINGS = 3
+_REACH = 120  # half of planes and slots together must be below 64 hops, Linux' time to live
 
 
 def run(context: Context) -> list[Row]:
@@ -84,11 +85,12 @@ def _total(told: Answer) -> float:
 
 
 def _planned(context: Context, shell: Shell, name: str) -> Path:
-    """A folder with the shell's plan for a second, and a path half-way round it."""
+    """A folder with the shell's plan for a second, and a path half-way round it, or a quarter where that is too far."""
     folder = context.folder / name
     folder.mkdir()
     width, depth = (max(2, len(str(count))) for count in (shell.planes, shell.per_plane))
-    far = f"{shell.name}{shell.planes // 2 + 1:0{width}}-{shell.per_plane // 2 + 1:0{depth}}"
+    part = 2 if shell.planes + shell.per_plane < _REACH else 4
+    far = f"{shell.name}{shell.planes // part + 1:0{width}}-{shell.per_plane // part + 1:0{depth}}"
     near = f"{shell.name}{1:0{width}}-{1:0{depth}}"
     plan = build_mesh_plan([shell], context.start_ns, 10**9, tolerance_ns=50_000, pairs=[(near, far)])
     model.save(plan, folder / "plan")

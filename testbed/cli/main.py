@@ -15,6 +15,7 @@ COMMANDS = {
     "bench": "testbed.cli.bench",
     "clean": "testbed.cli.clean",
     "doctor": "testbed.cli.doctor",
+    "event": "testbed.cli.event",
     "fetch": "testbed.cli.fetch",
     "plan": "testbed.cli.plan",
     "report": "testbed.cli.report",

@@ -13,6 +13,7 @@ from testbed.cli.options import make_plan, planning
 from testbed.cli.progress import Follow
 from testbed.ground.errors import InputError, RunError
 from testbed.lab import launch, place, rundir
+from testbed.plan.faults import read_entries
 from testbed.plan.store import read_parquet
 from testbed.report.results import exit_code, write_report
 from testbed.report.text import print_report
@@ -25,6 +26,7 @@ from testbed.report.text import print_report
 @click.option("--where", type=click.Choice(["auto", "native", "uml"]), default="auto", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Run directory; default runs/…")
 @click.option("--pcap", is_flag=True, help="Capture at every protected host.")
+@click.option("--events", type=click.Path(path_type=Path), help="Faults to happen: a JSON list, see docs/faults.md.")
 @click.option("--readback/--no-readback", default=True, help="Compare what the kernel holds with the plan.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(
@@ -33,6 +35,7 @@ def command(
     where: place.Where,
     out: Path | None,
     pcap: bool,
+    events: Path | None,
     readback: bool,
     form: str,
     **asked: Any,
@@ -48,7 +51,8 @@ def command(
         raise click.UsageError("name a TOPOLOGY or give --plan FILE, one of the two")
     chosen = place.choose(where)
     plan = read_parquet(plan_file) if plan_file is not None else make_plan(str(topology), **asked)
-    folder = rundir.create(plan, out, readback=readback, pcap=pcap)
+    faults = read_entries(events, plan) if events is not None else ()
+    folder = rundir.create(plan, out, readback=readback, pcap=pcap, faults=faults)
     with Follow(chosen) as follow:
         code = launch.play(folder, chosen, follow)
     _refuse_broken(folder, code)

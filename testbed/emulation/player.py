@@ -76,7 +76,7 @@ class Player:
         numbers = {name: number for number, name in enumerate(names)}
         self._names = names
         self._room = [end.room for end in ends]
-        self._narrow = self._held["rate_bps"] < queues.NOMINAL_RATE_BPS  # has a bottleneck to change
+        self._narrow = np.array([end.narrow for end in ends], bool)
         self._nodes = np.array([numbers[end.node] for end in ends], np.intp)
         self._places = {(end.node, end.index): link for link, end in enumerate(ends)}
         self.ticks: list[TickRecord] = []

@@ -27,6 +27,7 @@ from mininet.net import Mininet
 from testbed.emulation import targets
 from testbed.emulation.audit import Evidence, judge, sample_table, tick_table
 from testbed.emulation.channel import Channel
+from testbed.emulation.faults import Faults
 from testbed.emulation.loop import run_activities
 from testbed.emulation.network import PlanTopo
 from testbed.emulation.player import ReadBack
@@ -37,9 +38,11 @@ from testbed.ground.constants import NS_PER_S
 from testbed.ground.errors import RunError, TestbedError
 from testbed.ground.units import format_utc
 from testbed.plan import model
+from testbed.plan.faults import read_faults, with_faults
 from traffic.timestamps import clock_offset_ns
 
 _LEAD_NS = NS_PER_S  # between "everything is ready" and schedule time 0
+FAULTS = "faults.json"
 _PRIORITY = -10  # nice value of the player: before everything else on the machine that runs at 0
 
 
@@ -96,8 +99,9 @@ def play(folder: Path, channel: Channel) -> dict[str, Any]:
         clock = RealClock(monotonic_ns)
         channel.tell(stage="playing")
         progress = Progress(channel, plan.duration_ns)
+        faults = Faults(plan, player, folder, read_faults(folder / FAULTS, plan))
         read_back = [ReadBack(player, len(plan.links), plan.duration_ns)] if job["readback"] else []
-        run_activities([player, prober, *read_back, progress], clock, channel.interrupted.is_set)
+        run_activities([faults, player, prober, *read_back, progress], clock, channel.interrupted.is_set)
         interrupted = channel.interrupted.is_set()
         played_ns = min(clock.now_ns(), plan.duration_ns)
 
@@ -111,6 +115,7 @@ def play(folder: Path, channel: Channel) -> dict[str, Any]:
             checked=player.checked,
             clock_steps_ns=progress.clock_steps_ns,
         )
+        plan = with_faults(plan, folder)
         samples = sample_table(plan, evidence)
         np.save(folder / "samples.npy", samples)
         np.save(folder / "ticks.npy", tick_table(evidence.ticks))

@@ -28,7 +28,8 @@ _FAMILIES: Final = (0, 1)  # IPv4, IPv6
 class LinkEnd:
     """Where a direction leaves (node and interface index) and where it arrives.
 
-    what: its name in an error. room: is there room for darkness at its far end (`filters.ingress`)?
+    what: its name in an error. room: is there room for darkness at its far end (`filters.ingress`)? narrow: has it a
+    bottleneck? Links between satellites have none.
     """
 
     node: str
@@ -38,6 +39,7 @@ class LinkEnd:
     what: str
     buffer_bytes: int
     room: bool
+    narrow: bool
 
 
 class Wiring:
@@ -67,8 +69,16 @@ class Wiring:
         leaves = self.interface(direction.a, direction.b)
         arrives = self.interface(direction.b, direction.a)
         what = f"{direction.a}→{direction.b}"
-        room = link in self._darkening
-        return LinkEnd(direction.a, leaves.index, direction.b, arrives.index, what, direction.buffer_bytes, room)
+        return LinkEnd(
+            node=direction.a,
+            index=leaves.index,
+            far_node=direction.b,
+            far_index=arrives.index,
+            what=what,
+            buffer_bytes=direction.buffer_bytes,
+            room=link in self._darkening,
+            narrow=direction.kind != "isl",
+        )
 
     def configure(self) -> None:
         """Addresses, neighbours, queues and routes, as they are at the schedule's first instant, node by node.
@@ -156,7 +166,7 @@ class Wiring:
 
     def _queues(self, number: int, first: Any) -> list[Message]:
         end = self.end(number)
-        bottleneck = queues.Bottleneck(int(first["rate_bps"]), end.buffer_bytes)
+        bottleneck = queues.Bottleneck(int(first["rate_bps"]), end.buffer_bytes) if end.narrow else None
         return queues.build(end.index, self.impairment(number, first), bottleneck, end.what)
 
     def _darkness(self, number: int, *, lit: bool) -> list[Message]:
@@ -229,6 +239,12 @@ def _in_flight(plan: Plan) -> NDArray[np.int64]:
     """netem's limit for each direction: enough for its largest delay at its highest rate, constant over the plan."""
     begins = np.searchsorted(plan.steps["link"], np.arange(len(plan.links)))
     rates = np.maximum.reduceat(plan.steps["rate_bps"], begins)
+    for number in np.flatnonzero(rates > queues.NOMINAL_RATE_BPS)[:1]:
+        link = plan.links[number]
+        raise PlanError(
+            f"plan of {plan.topology}: link {link.a}→{link.b} has {rates[number] / 1e9:g} Gbit/s: at most "
+            f"{queues.NOMINAL_RATE_BPS / 1e9:g} can be emulated"
+        )
     delays = np.maximum.reduceat(plan.steps["delay_ns"], begins) + LATER_NS
     found = [
         queues.in_flight_limit(rate_bps, delay_ns, link.buffer_bytes)

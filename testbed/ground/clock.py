@@ -18,7 +18,7 @@ class Clock(Protocol):
         ...
 
     def sleep_until_ns(self, time_ns: int) -> None:
-        """Return at schedule time `time_ns`, at once if it is past; or a fifth of a real second later, if that is sooner.
+        """Return at schedule time `time_ns`, at once if it is past; or after LONGEST_SLEEP_NS, if that is sooner.
 
         Whoever sleeps looks at the time again afterwards: meanwhile the clock may have been paused.
         """

@@ -1,6 +1,6 @@
 """The queues of a link end: netem (delay, order) → TBF (bottleneck rate) → prio by DSCP, each band bounded.
 
-A link that is no bottleneck (NOMINAL_RATE_BPS or more) has netem alone. The player changes netem, always with its full
+A link that is no bottleneck has netem alone. The player changes netem, always with its full
 state, and TBF's rate; it never deletes a queue. Layouts: linux/pkt_sched.h,
 linux/pkt_cls.h, linux/filter.h.
 
@@ -105,10 +105,10 @@ def change_netem(index: int, impairment: Impairment, what: str) -> Message:
     return _queue(index, _NETEM, _ROOT, "netem", netem_options(impairment), flags, what)
 
 
-def build(index: int, impairment: Impairment, bottleneck: Bottleneck, what: str) -> list[Message]:
-    """All the queues of a link end, in the order in which they must be made."""
+def build(index: int, impairment: Impairment, bottleneck: Bottleneck | None, what: str) -> list[Message]:
+    """All the queues of a link end, in the order in which they must be made; without a bottleneck, netem alone."""
     netem = add_netem(index, impairment, what)
-    if bottleneck.rate_bps >= NOMINAL_RATE_BPS:
+    if bottleneck is None:
         return [netem]
     flags = netlink.CREATE | netlink.EXCLUSIVE
     prio = struct.pack("=i16B", _BANDS, *[_BANDS - 1] * 16)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,18 @@ from testbed.plan.model import Plan
 DEFAULT_PARENT = Path("runs")
 
 
-def create(plan: Plan, out: Path | None, *, readback: bool = True, pcap: bool = False) -> Path:
-    """A new run directory, absolute: `out`, or runs/<topology>-<UTC>. Raises InputError if it is there already."""
+def create(
+    plan: Plan,
+    out: Path | None,
+    *,
+    readback: bool = True,
+    pcap: bool = False,
+    faults: Sequence[Mapping[str, Any]] = (),
+) -> Path:
+    """A new run directory, absolute: `out`, or runs/<topology>-<UTC>. Raises InputError if it is there already.
+
+    faults: entries as `plan.faults` takes them.
+    """
     folder = (out or _fresh_name(plan.topology)).absolute()
     try:
         folder.mkdir(parents=True)
@@ -27,6 +38,7 @@ def create(plan: Plan, out: Path | None, *, readback: bool = True, pcap: bool = 
     model.save(plan, folder / "plan")
     store.write_parquet(plan, folder / "plan.parquet")
     _write(folder / "manifest.json", plan.manifest)
+    (folder / "faults.json").write_text(json.dumps(list(faults), indent=1) + "\n")
     _write(folder / "job.json", {"readback": readback, "pcap": pcap})
     return folder
 

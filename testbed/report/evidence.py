@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from testbed.ground.errors import RunError
 from testbed.ground.records import SAMPLE_DTYPE, TICK_DTYPE
+from testbed.plan.faults import with_faults
 from testbed.plan.model import Plan, load
 
 PACKET_COLUMNS: Final = ("flow", "sequence", "tx_ns", "delay_ns", "verdict")
@@ -51,7 +52,7 @@ def read_evidence(folder: Path) -> Evidence:
     Raises PlanError if it holds no plan, RunError if it does not say how the run ended. Anything else that is
     missing or damaged becomes a line in `gaps`: what there is can still be shown.
     """
-    plan = load(folder / "plan")
+    plan = with_faults(load(folder / "plan"), folder)
     gaps: list[str] = []
     run = _read_json(folder / "run.json", gaps)
     if run is None:

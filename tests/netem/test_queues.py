@@ -159,7 +159,7 @@ def test_the_queues_of_a_link_end(namespace: Namespace, netlink: Netlink, rate_b
 
 
 def test_a_link_that_is_no_bottleneck_has_netem_alone(namespace: Namespace, netlink: Netlink) -> None:
-    netlink.send(queues.build(LO, Impairment(9_624_000, 0.0, 1_234), Bottleneck(NOMINAL_RATE_BPS, 0), "lo"))
+    netlink.send(queues.build(LO, Impairment(9_624_000, 0.0, 1_234), None, "lo"))
     (only,) = tc(namespace, "qdisc", "show", "dev", "lo")
     assert (only["kind"], only["root"]) == ("netem", True)
     with pytest.raises(KernelError, match="tbf of lo"):

@@ -19,7 +19,13 @@ from testbed.lab.guest import Guest, Job
 def test_a_run_directory_holds_the_plan_and_is_never_overwritten(tmp_path: Path) -> None:
     folder = rundir.create(make_plan(), tmp_path / "run", readback=False, pcap=True)
     assert json.loads((folder / "job.json").read_text()) == {"readback": False, "pcap": True}
-    assert {path.name for path in folder.iterdir()} == {"job.json", "manifest.json", "plan", "plan.parquet"}
+    assert {path.name for path in folder.iterdir()} == {
+        "faults.json",
+        "job.json",
+        "manifest.json",
+        "plan",
+        "plan.parquet",
+    }
     with pytest.raises(InputError, match="never overwritten"):
         rundir.create(make_plan(), tmp_path / "run")
 

@@ -44,9 +44,9 @@ def steps(
     return np.array(rows, STEP_DTYPE)
 
 
-def end(link: int) -> LinkEnd:
+def end(link: int, *, narrow: bool = False) -> LinkEnd:
     """At node 'a' interfaces 2, 3, … are links 0, 1, …"""
-    return LinkEnd("a", link + 2, "a", link + 2, f"link {link}", 10**5, room=True)
+    return LinkEnd("a", link + 2, "a", link + 2, f"link {link}", 10**5, room=True, narrow=narrow)
 
 
 def ticks(times_ns: list[int], ends: int = 1) -> list[Tick]:
@@ -183,7 +183,7 @@ def test_a_rate_is_set_in_place_and_read_back(foreign: int | None) -> None:
     first = steps(0, {0: 0}, rate_bps=10**8)
     plan: Any = SimpleNamespace(steps=first, links=range(1))
     played = [Tick(MS, steps(MS, {0: 0}, rate_bps=4 * 10**7), ())]
-    player = Player(played, State(plan, np.full(1, LIMIT)), [end(0)], {"a": kernel})  # type: ignore[dict-item]
+    player = Player(played, State(plan, np.full(1, LIMIT)), [end(0, narrow=True)], {"a": kernel})  # type: ignore[dict-item]
     player.act(clock)
     assert [message.data for message in kernel.log] == [queues.change_rate(2, Bottleneck(4 * 10**7, 10**5), "").data]
     player.read(MS, 0)

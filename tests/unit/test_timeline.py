@@ -189,3 +189,12 @@ def test_every_pair_is_wired_once() -> None:
     }
     with pytest.raises(PlanError, match="no link from rome to dc-rome"):
         wiring.interface("rome", "dc-rome")
+
+
+def test_a_rate_beyond_netems_own_is_refused() -> None:
+    plan = plain()
+    steps = plan.steps.copy()
+    steps["rate_bps"][0] = 2 * queues.NOMINAL_RATE_BPS
+    link = plan.links[0]
+    with pytest.raises(PlanError, match=rf"link {link.a}→{link.b} has 20 Gbit/s: at most 10 can be emulated"):
+        Wiring(replace(plan, steps=steps))

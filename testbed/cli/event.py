@@ -1,0 +1,91 @@
+"""testbed event: make a fault happen in a live run."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from testbed.ground.errors import InputError, RunError
+from testbed.lab import rundir
+from testbed.plan.faults import LOG, parse_fault
+from testbed.plan.model import load
+
+_INBOX = "inbox"  # where the runner looks, five times a second
+_ANSWER_S = 10.0
+
+
+@click.command("event")
+@click.argument("run")
+@click.argument("kind")
+@click.argument("target", nargs=-1, required=True)
+@click.option("--for", "lasting", type=float, metavar="S", help="Seconds; without it until the run ends.")
+@click.option("--loss", type=float, help="Share of packets lost, 0..1.")
+@click.option("--rate", type=float, help="Share of the planned rate that is left.")
+@click.option("--delay", type=float, metavar="MS", help="Added one way.")
+@click.option("--cause", help="Why: kept in the log.")
+def command(
+    run: str,
+    kind: str,
+    target: tuple[str, ...],
+    lasting: float | None,
+    loss: float | None,
+    rate: float | None,
+    delay: float | None,
+    cause: str | None,
+) -> None:
+    """Begin a fault of KIND at TARGET in the live RUN (a folder, or 'latest').
+
+    \b
+    testbed event latest gateway gw-milano --for 20
+    testbed event latest link pop-milan ce-rome --for 5
+    testbed event latest jam 40.5 17.2 300 --loss 0.3
+    testbed event latest rain ut-rome --loss 0.05 --rate 0.5
+    """
+    folder = rundir.find(run)
+    if not (folder / "live.json").exists():
+        raise InputError(f"{folder}: not a live run: events are for a run that plays now")
+    entry = {"kind": kind} | _target(kind, target)
+    options = {"for": lasting, "loss": loss, "rate": rate, "delay": delay, "cause": cause}
+    entry |= {name: value for name, value in options.items() if value is not None}
+    parse_fault(entry, load(folder / "plan"), where="event")
+    name = secrets.token_hex(4)
+    waiting = folder / _INBOX / f"{name}.part"
+    waiting.write_text(json.dumps({"id": name, "entry": entry}))
+    waiting.rename(waiting.with_suffix(".json"))
+    told = _answer(folder, name)
+    if told["act"] == "refused":
+        raise InputError(str(told["why"]))
+    click.echo(f"{told['kind']} at {told['time_ns'] / 1e9:.3f} s on {told['links']} link directions: {told['cause']}")
+
+
+def _target(kind: str, target: tuple[str, ...]) -> dict[str, object]:
+    if kind == "jam":
+        try:
+            return {"area": [float(word) for word in target]}
+        except ValueError:
+            raise InputError(f"jam {' '.join(target)}: write latitude, longitude and radius in km") from None
+    if kind in ("link", "congestion"):
+        if len(target) != 2:
+            raise InputError(f"{kind} {' '.join(target)}: write the two nodes that it joins")
+        return {"a": target[0], "b": target[1]}
+    if len(target) != 1:
+        raise InputError(f"{kind} {' '.join(target)}: write one node")
+    return {"node": target[0]}
+
+
+def _answer(folder: Path, name: str) -> dict[str, Any]:
+    """The log's line about it; raises RunError when the run does not take it up."""
+    deadline = time.monotonic() + _ANSWER_S
+    while time.monotonic() < deadline:
+        if (folder / LOG).exists():
+            for line in (folder / LOG).read_text().splitlines():
+                told: dict[str, Any] = json.loads(line)
+                if told["id"] == name:
+                    return told
+        time.sleep(0.1)
+    raise RunError(f"{folder}: the run has not taken the event up in {_ANSWER_S:g} s: has it ended?")
