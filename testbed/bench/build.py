@@ -21,8 +21,8 @@ SHELL = STARLINK_GEN1[0]
 RECORD = Shell("A", 550e3, 53.0, planes=146, per_plane=72, phasing=73)
 """Assumption: one shell with as many satellites as Starlink had at work in June 2026, 10,512; 21,024 links."""
 
-SMALL = {"native": Shell("A", 2_000e3, 53.0, 10, 10, 1), "uml": Shell("A", 8_000e3, 53.0, 2, 5, 0)}
-"""What stock Mininet can build in a bench's time: 100 nodes and 200 links; in the guest 10 and 15."""
+SMALL = {"native": Shell("A", 2_000e3, 53.0, 10, 10, 1), "uml": Shell("A", 8_000e3, 53.0, 3, 4, 1)}
+"""What stock Mininet can build in a bench's time: 100 nodes and 200 links; in the guest 12 and 24."""
 
 _RECORD_MB = 6_144
 _PINGS = 3

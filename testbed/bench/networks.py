@@ -5,11 +5,13 @@ from __future__ import annotations
 import gc
 import resource
 import socket
+import subprocess
 import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mininet.link import Link, TCLink
 from mininet.log import setLogLevel
 from mininet.net import Mininet
@@ -26,6 +28,18 @@ from testbed.plan import model
 from testbed.plan.model import Plan
 
 _GONE_TIMEOUT_S = 120.0
+_MODULES = [
+    "veth",
+    "sch_netem",
+    "sch_tbf",
+    "sch_htb",
+    "sch_prio",
+    "sch_ingress",
+    "cls_bpf",
+    "cls_matchall",
+    "act_gact",
+    "ipv6",
+]
 
 
 def ours(folder: Path, *, impaired: bool, pings: int = 0) -> dict[str, Any]:
@@ -39,6 +53,7 @@ def ours(folder: Path, *, impaired: bool, pings: int = 0) -> dict[str, Any]:
     setLogLevel("warning")
     gc.collect()
     gc.disable()
+    _load_modules()
     before_kb, sentinel = _available_kb(), _Sentinel()
     begin = time.monotonic()
     net = Mininet(topo=PlanTopo(plan, background=False, impaired=impaired), controller=None)
@@ -73,6 +88,24 @@ def _ping(net: Mininet, plan: Plan, count: int) -> dict[str, Any]:
     return {"pings": count, "received": received, "rtt_ms": least, "planned_rtt_ms": _round_trip_ms(plan)}
 
 
+def ping_errors(folder: Path, *, count: int) -> dict[str, float]:
+    """Round trips of `ping` along the first path of folder/plan at its first instant, less the planned one, in ms."""
+    plan = model.load(folder / "plan")
+    Mininet.inited = True
+    setLogLevel("warning")
+    net = Mininet(topo=PlanTopo(plan, background=False), controller=None)
+    net.start()
+    path = plan.paths[0][0].nodes
+    number = plan.node(path[-1]).number
+    assert number is not None  # a path of a mesh ends at a satellite
+    command = ["ping", "-n", "-c", str(count), "-i", "0.2", str(addresses.own(number)[0])]
+    said = net[path[0]].popen(command).communicate()[0].decode()
+    net.stop()
+    trips_ms = [float(line.split("time=")[1].split()[0]) for line in said.splitlines() if "time=" in line]
+    p50, p99 = np.percentile(np.array(trips_ms) - _round_trip_ms(plan), [50, 99])
+    return {"p50": float(p50), "p99": float(p99), "received": len(trips_ms)}
+
+
 def _round_trip_ms(plan: Plan) -> float:
     """Sum of the first path's delays, there and back, at schedule time 0."""
     numbers = {(link.a, link.b): number for number, link in enumerate(plan.links)}
@@ -89,6 +122,7 @@ def stock(folder: Path, *, shaped: bool) -> dict[str, Any]:
     plan = model.load(folder / "plan")
     Mininet.inited = True
     setLogLevel("warning")
+    _load_modules()
     begin = time.monotonic()
     net = Mininet(topo=_StockTopo(plan=plan, shaped=shaped), controller=None)
     net.start()
@@ -117,6 +151,11 @@ class _StockTopo(Topo):
             shape: dict[str, Any] = {"cls": TCLink, "delay": f"{delay_ns / 1e6:.3f}ms"} if shaped else {"cls": Link}
             ends = {"params1": {"ip": f"{first[0]}/31"}, "params2": {"ip": f"{second[0]}/31"}}
             self.addLink(short[link.a], short[link.b], **ends, **shape)
+
+
+def _load_modules() -> None:
+    """The kernel's modules, if they are modules here: their loading is no network's cost."""
+    subprocess.run(["modprobe", "-qa", *_MODULES], check=False)
 
 
 def _available_kb() -> int:

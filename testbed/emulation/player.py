@@ -21,6 +21,7 @@ from testbed.emulation.timeline import Tick
 from testbed.emulation.wiring import LinkEnd
 from testbed.ground.clock import Clock
 from testbed.ground.errors import KernelError
+from testbed.ground.records import TICK_DTYPE
 from testbed.kernel import filters, queues, rows
 from testbed.kernel.netlink import Message, Netlink
 from testbed.kernel.queues import Impairment
@@ -79,9 +80,14 @@ class Player:
         self._narrow = np.array([end.narrow for end in ends], bool)
         self._nodes = np.array([numbers[end.node] for end in ends], np.intp)
         self._places = {(end.node, end.index): link for link, end in enumerate(ends)}
-        self.ticks: list[TickRecord] = []
+        self._records = np.zeros(len(ticks), TICK_DTYPE)  # made once: a run of days needs no more than one of minutes
         self.mismatches: list[Mismatch] = []
         self.checked = 0
+
+    @property
+    def ticks(self) -> list[TickRecord]:
+        """What has been played."""
+        return [TickRecord(*row) for row in self._records[: self._next].tolist()]
 
     def due_ns(self) -> int | None:
         return self._ticks[self._next].time_ns if self._next < len(self._ticks) else None
@@ -90,7 +96,7 @@ class Player:
         tick = self._ticks[self._next]
         self._next += 1
         changes = self._apply(clock, self.state.step(tick.steps), tick.routes)
-        self.ticks.append(TickRecord(tick.time_ns, clock.now_ns() - tick.time_ns, changes))
+        self._records[self._next - 1] = (tick.time_ns, clock.now_ns() - tick.time_ns, changes)
 
     def refresh(self, clock: Clock, links: Iterable[int]) -> None:
         """Put what faults now do to these links into effect."""
@@ -216,7 +222,7 @@ class ReadBack:
         for _ in range(self._per_act):
             self._player.read(now_ns, self._at)
             self._at = (self._at + 1) % self._links
-        self._due_ns += _READ_PERIOD_NS
+        self._due_ns = max(self._due_ns + _READ_PERIOD_NS, now_ns)  # a turn that was missed stays missed
 
 
 def _runs(nodes: NDArray[np.intp]) -> Iterable[tuple[int, int]]:

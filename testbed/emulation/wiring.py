@@ -80,6 +80,15 @@ class Wiring:
             narrow=direction.kind != "isl",
         )
 
+    def address(self, name: str) -> links.Address:
+        """The IPv4 address under which a path's end is reached: a host's in its LAN, or a numbered node's own."""
+        if name in self.lans:
+            return self.lans[name].host[0]
+        number = self.plan.node(name).number
+        if number is None:
+            raise PlanError(f"plan of {self.plan.topology}: a path ends at {name}, which is no host and has no number")
+        return addresses.own(number)[0]
+
     def configure(self) -> None:
         """Addresses, neighbours, queues and routes, as they are at the schedule's first instant, node by node.
 
