@@ -32,7 +32,7 @@ def run(context: Context) -> list[Row]:
             continue
         seconds = _QUICK_SECONDS if context.quick else _SECONDS
         plan = build_mesh_plan(
-            [SHELL], context.start_ns, seconds * NS_PER_S, tolerance_ns=10_000, pairs=[("A01-01", "A02-01")]
+            [SHELL], context.start_ns, seconds * NS_PER_S, tolerance_ns=10_000, pairs=[("A01-01", "A01-02")]
         )
         folder = rundir.create(plan, context.folder / f"fidelity-{place}")
         code = launch.play(folder, place, lambda _: None)
