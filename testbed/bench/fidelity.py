@@ -48,7 +48,7 @@ def run(context: Context) -> list[Row]:
             rows.append(Row(f"{what}: one-way delay error {name}", worst, "ms", "lower", target, published))
         rows.append(Row(f"{what}: probes lost of {probes:,}", sum(link["lost"] for link in links), "", "lower", 0))
         rows.append(Row(f"{place}: late ticks of {audit['ticks']:,}", audit["late_ticks"], "", "lower", 0))
-        pings = call(networks.ping_errors, place, folder, count=5 * min(seconds, 60))
+        pings = call(networks.ping_errors, place, folder, count=2 * min(seconds, 60))
         rows += [
             Row(
                 f"{place}: ping's round trip less the planned one, {name}", pings[name], "ms", "lower", None, _PUBLISHED

@@ -16,7 +16,7 @@ from testbed.ground.errors import MachineError
 from testbed.ground.units import parse_utc_ns
 from testbed.lab.place import Place, why_not_uml
 
-BENCHES = ("build", "update", "fidelity", "soak")
+BENCHES = ("build", "update", "fidelity", "throughput", "soak")
 _START = "2026-06-14T06:00:00Z"  # built-in shells are made for any start: one instant, so that runs compare
 
 
@@ -33,6 +33,7 @@ def command(name: str, where: str, quick: bool, record: bool, form: str) -> None
     testbed bench build       whole shells as networks, beside stock Mininet
     testbed bench update      link changes per second, beside tc, pyroute2, Mininet
     testbed bench fidelity    delay errors on the wire for ten minutes, beside ping
+    testbed bench throughput  TCP and UDP through satellite hops, and what a full buffer adds
     testbed bench soak        24 h of schedule at 60 times its speed, watched for leaks
     """
     places: list[Place] = ["native", "uml"] if where == "both" else ["native" if where == "native" else "uml"]

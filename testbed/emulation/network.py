@@ -119,6 +119,16 @@ class Emulation:
         """Schedule time of a plan that plays in the background; 0 before it starts."""
         return self._clock.now_ns()
 
+    @property
+    def speed(self) -> float:
+        """Schedule seconds per real second; 0 while it is paused."""
+        return self._clock.speed if isinstance(self._clock, RealClock) else 0.0
+
+    def set_speed(self, speed: float) -> None:
+        """Play on at another speed; 0 pauses. Packets and their timers stay in real time."""
+        if isinstance(self._clock, RealClock):
+            self._clock.set_speed(speed)
+
     def stop(self) -> None:
         """Stop playing; the network keeps its last state."""
         self._stopping.set()

@@ -7,6 +7,7 @@ told to the kernel in a few sends; from then on at once.
 
 from __future__ import annotations
 
+import socket
 from subprocess import Popen
 from typing import Any, Protocol
 
@@ -127,6 +128,19 @@ class EmulatedNode(Node):
         params.setdefault("preexec_fn", self.namespace.enter)
         process: Popen[bytes] = super()._popen(cmd, **params)
         return process
+
+    def addIntf(self, intf: Intf, *args: Any, **kwargs: Any) -> None:
+        """Take an interface on: ours, or one that another kind of link has made here (Open vSwitch, TCLink)."""
+        super().addIntf(intf, *args, **kwargs)
+        if not isinstance(intf, EmulatedIntf):
+            with self.namespace.entered():
+                index = socket.if_nametoindex(intf.name)
+            self.indices[intf.name] = index
+            self._last_index = max(self._last_index, index)
+
+    def emulated_interfaces(self) -> list[EmulatedIntf]:
+        """Those of the plan's links."""
+        return [interface for interface in self.intfList() if isinstance(interface, EmulatedIntf)]
 
     def config(self, **_params: Any) -> dict[str, Any]:
         """Addresses and routes come from the plan, not from Mininet's defaults."""

@@ -6,7 +6,7 @@ import subprocess
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ class LinkEnd:
     far_index: int
     what: str
     buffer_bytes: int
+    drop: Literal["tail", "head"]
     room: bool
     narrow: bool
 
@@ -76,6 +77,7 @@ class Wiring:
             far_index=arrives.index,
             what=what,
             buffer_bytes=direction.buffer_bytes,
+            drop=direction.drop,
             room=link in self._darkening,
             narrow=direction.kind != "isl",
         )
@@ -96,18 +98,19 @@ class Wiring:
         vm.max_map_count), which all messages of a whole constellation at once would fill.
         """
         for node in self.nodes.values():
-            for interface in node.intfList():
-                ends = {interface.link.intf1.node.name, interface.link.intf2.node.name}
+            for interface in node.emulated_interfaces():
+                link: Any = interface.link
+                ends = {link.intf1.node.name, link.intf2.node.name}
                 self._interfaces[node.name, (ends - {node.name}).pop()] = interface
         lengths = self._assign_addresses()
         first = self.plan.steps[np.searchsorted(self.plan.steps["link"], np.arange(len(self.plan.links)))]
         leaving, arriving, routes = _by_node(self.plan)
         for name, node in self.nodes.items():
             messages = self._own_address(name)
-            for interface in node.intfList():
+            for interface in node.emulated_interfaces():
                 messages += self._interface_addresses(interface, lengths)
             if name in self.lans:
-                index, router = node.intfList()[0].index, self.lans[name].router
+                index, router = node.emulated_interfaces()[0].index, self.lans[name].router
                 messages += [links.route(addresses.default(family), index, router[family]) for family in _FAMILIES]
             if self._impaired:
                 for number in arriving[name]:
@@ -175,7 +178,7 @@ class Wiring:
 
     def _queues(self, number: int, first: Any) -> list[Message]:
         end = self.end(number)
-        bottleneck = queues.Bottleneck(int(first["rate_bps"]), end.buffer_bytes) if end.narrow else None
+        bottleneck = queues.Bottleneck(int(first["rate_bps"]), end.buffer_bytes, end.drop) if end.narrow else None
         return queues.build(end.index, self.impairment(number, first), bottleneck, end.what)
 
     def _darkness(self, number: int, *, lit: bool) -> list[Message]:

@@ -63,6 +63,7 @@ class Link:
     b: str
     kind: Kind
     buffer_bytes: int  # of the best-effort queue at the bottleneck
+    drop: Literal["tail", "head"] = "tail"  # what that queue loses when it is full: what arrives, or its oldest
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,6 +168,28 @@ def test_scapy_builds_and_sends_every_packet_with_the_same_verdicts(run_dir: Cal
     assert all(flow["received"] > 20 for flow in report["flows"])
 
 
+def test_a_declared_fault_is_counted_and_is_no_failure_of_the_emulation(run_dir: Callable[..., Path]) -> None:
+    """Two seconds without the fibre to Rome's data centre, then two with 10 ms more on the way back."""
+
+    def make() -> Path:
+        folder = run_dir()
+        faults = [
+            {"kind": "link", "a": "pop-milan", "b": "ce-rome", "at": 2, "for": 2, "cause": "digger"},
+            {"kind": "congestion", "a": "ce-rome", "b": "pop-milan", "at": 5, "for": 2, "delay": 10},
+        ]
+        (folder / "faults.json").write_text(json.dumps(faults))
+        return folder
+
+    report = play(make)
+    assert report["verdict"] == "pass", report["reasons"]
+    assert all(0.15 * flow["sent"] < flow["lost"] < 0.4 * flow["sent"] for flow in report["flows"])
+    assert report["audit"]["readback_mismatches"] == 0
+    told = [json.loads(line) for line in (Path(report["run_dir"]) / "faults.jsonl").read_text().splitlines()]
+    assert [(entry["act"], round(entry["time_ns"] / 1e9)) for entry in told] == [
+        ("begin", 2), ("end", 4), ("begin", 5), ("end", 7)
+    ]  # fmt: skip
+
+
 def wait_until_in(process: subprocess.Popen[bytes], folder: Path) -> None:
     """Until nsenter is in the namespace and has become the program it was to start."""
     while Path(f"/proc/{process.pid}/comm").read_text().strip() != "sleep":

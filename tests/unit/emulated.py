@@ -63,6 +63,9 @@ class FakeNode:
     def intfList(self) -> list[Any]:
         return self.interfaces
 
+    def emulated_interfaces(self) -> list[Any]:
+        return self.interfaces
+
     def tell(self, messages: list[Message]) -> None:
         self.netlink.send(messages)
 

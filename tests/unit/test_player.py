@@ -46,7 +46,7 @@ def steps(
 
 def end(link: int, *, narrow: bool = False) -> LinkEnd:
     """At node 'a' interfaces 2, 3, … are links 0, 1, …"""
-    return LinkEnd("a", link + 2, "a", link + 2, f"link {link}", 10**5, room=True, narrow=narrow)
+    return LinkEnd("a", link + 2, "a", link + 2, f"link {link}", 10**5, "tail", room=True, narrow=narrow)
 
 
 def ticks(times_ns: list[int], ends: int = 1) -> list[Tick]:
