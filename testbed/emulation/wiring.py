@@ -105,6 +105,7 @@ class Wiring:
         lengths = self._assign_addresses()
         first = self.plan.steps[np.searchsorted(self.plan.steps["link"], np.arange(len(self.plan.links)))]
         leaving, arriving, routes = _by_node(self.plan)
+        counts_packets = any(link.drop == "head" for link in self.plan.links)
         for name, node in self.nodes.items():
             messages = self._own_address(name)
             for interface in node.emulated_interfaces():
@@ -112,6 +113,8 @@ class Wiring:
             if name in self.lans:
                 index, router = node.emulated_interfaces()[0].index, self.lans[name].router
                 messages += [links.route(addresses.default(family), index, router[family]) for family in _FAMILIES]
+                if counts_packets:
+                    messages.append(links.single_frames(index))
             if self._impaired:
                 for number in arriving[name]:
                     messages += self._darkness(number, lit=bool(first["up"][number]))

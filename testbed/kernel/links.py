@@ -20,7 +20,7 @@ LOOPBACK_INDEX: Final = 1  # in every namespace
 
 _NEWLINK, _DELLINK, _NEWADDR, _NEWNEIGH, _NEWROUTE, _DELROUTE = 16, 17, 20, 28, 24, 25
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 1, 3, 4, 18, 28
-_IFLA_TX_QUEUES, _IFLA_RX_QUEUES = 31, 32
+_IFLA_TX_QUEUES, _IFLA_RX_QUEUES, _IFLA_GSO_MAX_SEGS = 31, 32, 40
 _INFO_KIND, _INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _IFF_UP: Final = 1
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_F_NODAD = 1, 2, 0x02
@@ -67,6 +67,12 @@ def set_up(index: int, *, up: bool = True) -> Message:
     """Raise an interface, or take it down. A veth's ends can only be raised once both exist."""
     payload = _interface(index, _IFF_UP if up else 0, _IFF_UP)
     return netlink.message(_NEWLINK, 0, payload, f"interface {index} {'up' if up else 'down'}")
+
+
+def single_frames(index: int) -> Message:
+    """Have TCP hand over one frame at a time on an interface, instead of bundles that a queue counts as one packet."""
+    payload = _interface(index) + netlink.u32(_IFLA_GSO_MAX_SEGS, 1)
+    return netlink.message(_NEWLINK, 0, payload, f"interface {index} in single frames")
 
 
 def delete(index: int) -> Message:
