@@ -1,4 +1,4 @@
 # The system packages, from Debian 12 or Ubuntu 24.04 (which has no user-mode-linux: there the native runner only).
-PACKAGES="mininet iproute2 iptables ethtool net-tools iputils-ping procps kmod iperf3 tshark tcpdump python3-venv"
+PACKAGES="mininet iproute2 iptables ethtool net-tools iputils-ping procps kmod iperf3 tshark tcpdump openvswitch-switch python3-venv"
 . /etc/os-release
 if [ "${ID-}" = debian ]; then PACKAGES="user-mode-linux $PACKAGES"; fi

@@ -25,7 +25,7 @@ NEAR, FAR = "near", "far"
 
 _UDP_SEGMENT: Final = 103  # linux/udp.h
 _SETTLED_S: Final = 1.5  # after that the first bundle has arrived and the link is full
-_BUNDLE: Final = 40  # packets that one send hands to the kernel
+_BUNDLE: Final = 10  # packets that one send hands to the kernel; more hold the processor for longer than TBF's burst
 _PAYLOAD_BYTES: Final = 1_200
 _WIRE_BYTES: Final = _PAYLOAD_BYTES + 14 + 20 + 8
 _BUFFER_BYTES: Final = 64 << 20

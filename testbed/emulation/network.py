@@ -21,6 +21,7 @@ from testbed.emulation.state import State
 from testbed.emulation.timeline import compile_timeline
 from testbed.emulation.wiring import Wiring
 from testbed.ground.clock import Clock, ManualClock, RealClock
+from testbed.kernel.namespaces import Namespace
 from testbed.kernel.netlink import Message, Netlink
 from testbed.plan.model import Plan
 
@@ -92,8 +93,10 @@ class Emulation:
         """Tell the kernel everything that has been gathered: first the links, then each node's own."""
         pairs, self._pairs = self._pairs, []
         if pairs:
-            with Netlink() as anywhere:  # each pair says itself where its ends go
-                anywhere.send(pairs)
+            empty = Namespace()  # an index that the sender's namespace has is refused, wherever the link is to go
+            with empty.entered(), Netlink() as netlink:
+                netlink.send(pairs)
+            empty.close()
         for node in self.wiring.nodes.values():
             node.settle()
 
