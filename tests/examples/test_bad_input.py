@@ -38,6 +38,8 @@ def refused(outcome: Outcome, code: int, folder: Path) -> str:
         (["run", "--plan", "none.parquet"], None),
         (["run", "starlink-italy", "--catalogue", "none.tle"], None),
         (["report", "runs/none"], None),
+        (["event", "runs/none", "gateway", "gw-milano"], None),
+        (["run", "starlink-italy", "--events", "none.json"], None),
     ],
 )  # fmt: skip
 def test_one_line_and_exit_code_2(arguments: list[str], message: str | None, open_folder: Path) -> None:

@@ -131,3 +131,22 @@ def test_a_refused_route_speaks_in_the_kernels_own_words(wired: Pair) -> None:
         "the kernel refused route to 198.51.100.8/29 via 192.0.2.9: Network is unreachable: "
         "Nexthop has invalid gateway (ENETUNREACH)"
     )
+
+
+def test_a_link_is_one_queue_and_may_be_told_to_send_single_frames(pair: Pair) -> None:
+    def shown() -> Any:
+        return ip(pair.spaces[0], "-d", "link", "show", "dev", "a-eth0")[0]
+
+    assert (shown()["num_tx_queues"], shown()["num_rx_queues"]) == (1, 1)
+    assert shown()["gso_max_segs"] > 1
+    pair.netlinks[0].send([links.single_frames(A)])
+    assert shown()["gso_max_segs"] == 1
+
+
+def test_a_route_may_name_the_address_that_its_own_packets_take(wired: Pair) -> None:
+    own = ipaddress.ip_address("172.16.0.7")
+    wired.netlinks[0].send(
+        [links.address(LO, own, 32), links.route(ipaddress.ip_network("172.16.8.0/24"), A, PEER[0], own)]
+    )
+    (route,) = ip(wired.spaces[0], "route", "get", "172.16.8.1")
+    assert (route["gateway"], route["prefsrc"]) == ("10.0.0.1", "172.16.0.7")

@@ -8,13 +8,15 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 from kernel_lab import LO, ip, open_netlink
+from numpy.typing import NDArray
 
 from testbed.ground.errors import KernelError
 from testbed.kernel import links
 from testbed.kernel.namespaces import Namespace
-from testbed.kernel.netlink import Message, Netlink
+from testbed.kernel.netlink import ACK, Message, Netlink
 
 pytestmark = pytest.mark.netns
 
@@ -112,3 +114,25 @@ def test_an_interrupted_batch_leaves_nothing_for_the_next(
     assert held(space) == {"10.1.0.1", "10.1.0.3", "10.1.0.4"}
     with pytest.raises(KernelError, match=refusal(5)):
         netlink.send([address(5, NOWHERE)])
+
+
+def packed(messages: list[Message]) -> NDArray[np.uint8]:
+    return np.frombuffer(b"".join(message.data for message in messages), np.uint8).reshape(len(messages), -1).copy()
+
+
+def test_packed_rows_are_carried_out_and_a_refused_one_is_named(space: Namespace, netlink: Netlink) -> None:
+    rows = packed([address(number, NOWHERE if number == 100 else LO) for number in range(200)])
+    with pytest.raises(KernelError, match="^the kernel refused row 100: No such device"):
+        netlink.send_rows(rows, lambda number: f"row {number}")
+    assert held(space) == {f"10.1.0.{number}" for number in range(200) if number != 100}
+    assert netlink.send_rows(packed([address(100)]), str) == []
+    assert "10.1.0.100" in held(space)
+
+
+def test_a_batch_asks_for_one_acknowledgement_and_a_refusal_needs_none(netlink: Netlink) -> None:
+    rows = packed([address(number) for number in range(130)])
+    netlink.send_rows(rows, str)
+    asked = [number for number, flags in enumerate(rows[:, 6:8].copy().view(np.uint16)[:, 0]) if flags & ACK]
+    assert asked == [63, 127, 129]  # 64 to a send
+    with pytest.raises(KernelError, match="refused 0"):
+        netlink.send_rows(packed([address(0, NOWHERE), address(1)]), str)
