@@ -14,10 +14,8 @@ pytestmark = pytest.mark.examples
 
 def test_the_shell_runs_mininets_commands_and_our_own(open_folder: Path) -> None:
     script = "sats\ntime\nrome ping -c2 dc-rome\npy net.linksBetween(net['rome'], net['ut-rome'])\n"
-    script += (
-        "links ce-rome\nroute ut-rome\nspeed 60\npause\npy time.sleep(1.2)\ntime\npause\nspeed fast\nroute nobody\n"
-    )
-    script += "capture rome rome-eth9 a.pcap\nexit\n"
+    script += "links ce-rome\nroute ut-rome\nspeed 60\npause\nsh sleep 1.2\ntime\npause\n"
+    script += "speed fast\nroute nobody\ncapture rome rome-eth9 a.pcap\nexit\n"
     command = [TESTBED, "shell", "starlink-italy", "--duration", "30"]
     done = subprocess.run(command, cwd=open_folder, input=script, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
