@@ -1,0 +1,145 @@
+"""FRR's daemons as processes in the nodes: three for each router, with files of their own, gone with the runner.
+
+FRR need not be installed: `scripts/frr` unpacks Debian's package into a folder.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final
+
+from testbed.emulation.children import die_with_parent
+from testbed.emulation.frr import config
+from testbed.emulation.frr.config import Router
+from testbed.ground.errors import MachineError, RunError
+from testbed.kernel.namespaces import Namespace
+
+PROTOCOLS: Final[dict[str, Callable[[Router], str]]] = {"ospfd": config.ospfd, "ospf6d": config.ospf6d}
+
+_READY_S: Final = 30.0  # for a daemon to open its socket; usual is a tenth of a second
+_GROUP: Final = "frrvty"  # FRR is built to ask for it
+_GROUPS: Final = Path("/etc/group")
+_DESCRIPTORS: Final = 128  # FRR otherwise makes tables for as many as the process may open
+
+
+class Installation:
+    """Where FRR's programs and libraries lie: in the system, or in a folder where the package was unpacked."""
+
+    def __init__(self, root: Path) -> None:
+        """`root`: '/' for the system's own. Raises MachineError with the mend."""
+        self.programs = root / "usr/lib/frr"
+        libraries = root / "usr/lib/x86_64-linux-gnu"
+        self.libraries = f"{libraries / 'frr'}:{libraries}"
+        if not (self.programs / "zebra").is_file():
+            raise MachineError(f"no FRR in {root}: run 'scripts/frr', or 'sudo apt-get install frr'")
+
+
+class Daemons:
+    """Zebra, OSPF and OSPFv3 on every router. A context manager: they end with it, and with this process."""
+
+    def __init__(
+        self, installation: Installation, folder: Path, routers: Sequence[Router], spaces: Mapping[str, Namespace]
+    ) -> None:
+        """Start. `folder`: a new one for their files; `spaces`: namespaces by router's name.
+
+        All zebras first: a protocol that finds none waits ten seconds before it looks again.
+        Raises RunError with the last words of one that does not start.
+        """
+        self._installation, self._folder, self._spaces = installation, folder, spaces
+        self._processes: list[tuple[str, subprocess.Popen[bytes]]] = []
+        _know_group()
+        folder.mkdir(parents=True)
+        try:
+            for router in routers:
+                (folder / router.name).mkdir()
+                self._start(router, "zebra", config.zebra(router))
+            self._wait([folder / router.name / "zserv" for router in routers])
+            for router in routers:
+                for program, text in PROTOCOLS.items():
+                    self._start(router, program, text(router))
+            self._wait([folder / router.name / f"{program}.vty" for router in routers for program in PROTOCOLS])
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Daemons:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End them all."""
+        for _, process in self._processes:
+            process.kill()
+        for _, process in self._processes:
+            process.wait()
+        self._processes.clear()
+
+    def check(self) -> None:
+        """Raises RunError if one has died."""
+        for name, process in self._processes:
+            if process.poll() is not None:
+                raise RunError(f"{name} ended with code {process.returncode}: {self._last_words(name)}")
+
+    @property
+    def memory_bytes(self) -> int:
+        """Resident memory of all of them; what they share counts for each."""
+        pages = (int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) for _, process in self._processes)
+        return sum(pages) * os.sysconf("SC_PAGESIZE")
+
+    def _start(self, router: Router, program: str, text: str) -> None:
+        own = self._folder / router.name
+        (own / f"{program}.conf").write_text(text)
+        command = [str(self._installation.programs / program), "-u", "root", "-g", "root", "-P", "0"]
+        command += ["-f", str(own / f"{program}.conf"), "-i", str(own / f"{program}.pid"), "-z", str(own / "zserv")]
+        command += ["--vty_socket", str(own), "--limit-fds", str(_DESCRIPTORS)]
+        parent, space = os.getpid(), self._spaces[router.name]
+
+        def enter() -> None:
+            die_with_parent(parent)
+            space.enter()
+
+        with (own / f"{program}.log").open("wb") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=enter,
+                env=os.environ | {"LD_LIBRARY_PATH": self._installation.libraries},
+            )
+        self._processes.append((f"{program} of {router.name}", process))
+
+    def _wait(self, sockets: Sequence[Path]) -> None:
+        deadline = time.monotonic() + _READY_S
+        missing = list(sockets)
+        while missing := [path for path in missing if not path.exists()]:
+            self.check()
+            if time.monotonic() > deadline:
+                raise RunError(f"FRR has not opened {missing[0]} in {_READY_S:g} s")
+            time.sleep(0.02)
+
+    def _last_words(self, name: str) -> str:
+        program, _, router = name.partition(" of ")
+        lines = (self._folder / router / f"{program}.log").read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
+
+
+def _know_group() -> None:
+    """FRR asks for its group even when it is told another. In the guest, whose files are its own, it is made."""
+    if any(line.startswith(f"{_GROUP}:") for line in _GROUPS.read_text().splitlines()):
+        return
+    if not os.environ.get("TESTBED_GUEST"):
+        raise MachineError(
+            f"FRR needs the group '{_GROUP}': run 'sudo apt-get install frr', or 'sudo groupadd {_GROUP}'"
+        )
+    with _GROUPS.open("a") as groups:
+        groups.write(f"{_GROUP}:x:64999:\n")
