@@ -52,7 +52,7 @@ def play(folder: Path, *, speed: float) -> dict[str, Any]:
     assert player is not None  # it has been started
     watcher = _Watcher(plan.duration_ns)
     begin = time.monotonic()
-    activities: list[Activity] = [player, ReadBack(player, len(plan.links), plan.duration_ns), watcher]
+    activities: list[Activity] = [player, ReadBack(player, len(plan.links), plan.duration_ns, speed), watcher]
     run_activities(activities, RealClock(time.monotonic_ns(), speed), lambda: False)
     real_s = time.monotonic() - begin
     rows = np.array(watcher.rows)

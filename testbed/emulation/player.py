@@ -204,15 +204,16 @@ class Player:
 
 
 class ReadBack:
-    """Reads every link end in rotation between ticks; an Activity of the loop."""
+    """Reads every link end in rotation between ticks; an Activity of the loop. `speed`: the clock's, to read as often."""
 
-    def __init__(self, player: Player, links: int, until_ns: int) -> None:
+    def __init__(self, player: Player, links: int, until_ns: int, speed: float = 1.0) -> None:
         self._player = player
         self._links = links
         self._until_ns = until_ns
         self._per_act = min(max(1, -(-links * _READ_PERIOD_NS // _READ_SWEEP_NS)), _READ_MOST)
         self._at = 0
-        self._due_ns = _READ_PERIOD_NS // 2
+        self._period_ns = round(_READ_PERIOD_NS * speed)
+        self._due_ns = self._period_ns // 2
 
     def due_ns(self) -> int | None:
         return self._due_ns if self._links and self._due_ns < self._until_ns else None
@@ -222,7 +223,7 @@ class ReadBack:
         for _ in range(self._per_act):
             self._player.read(now_ns, self._at)
             self._at = (self._at + 1) % self._links
-        self._due_ns = max(self._due_ns + _READ_PERIOD_NS, now_ns)  # a turn that was missed stays missed
+        self._due_ns = max(self._due_ns + self._period_ns, now_ns)  # a turn that was missed stays missed
 
 
 def _runs(nodes: NDArray[np.intp]) -> Iterable[tuple[int, int]]:

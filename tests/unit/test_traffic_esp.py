@@ -152,7 +152,8 @@ def test_tshark_decrypts_ours_and_finds_every_icv_good(tmp_path: Path) -> None:
     (association,) = make_associations([("rome", "milan", 46)], esn=False).values()
     sa = association.outbound()
     voice = InnerPackets(InnerFlow("10.77.0.1", "10.77.0.2", 46, 0, os.urandom(16), 172, 160, 0x12345678))
-    six = InnerPackets(InnerFlow("fd77::1", "fd77::2", 0, 1, os.urandom(16), 1201))
+    no_rtp = b"\0" + os.urandom(15)  # tshark would take a random first byte for a broken RTP header, one time in six
+    six = InnerPackets(InnerFlow("fd77::1", "fd77::2", 0, 1, no_rtp, 1201))
     esp = [sa.encrypt(voice.build(number)) for number in range(10)]
     esp += [sa.encrypt(six.build(number), 41) for number in range(10)]
     esp.append(sa.encrypt(bytes(16), 59))
@@ -171,7 +172,8 @@ def test_tshark_decrypts_ours_and_finds_every_icv_good(tmp_path: Path) -> None:
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     frames = told.split("\nFrame ")
     assert len(frames) == 22
-    assert all(re.search(r"ESP ICV: .*\[correct\]", frame) for frame in frames[:21])
+    bad = [frame for frame in frames[:21] if not re.search(r"ESP ICV: .*\[correct\]", frame)]
+    assert not bad, bad[0]
     assert not re.search(r"ESP ICV: .*\[correct\]", frames[21])
     assert all("Synchronization Source identifier: 0x12345678" in frame for frame in frames[:10])
     assert all("Destination Address: fd77::2" in frame for frame in frames[10:20])

@@ -6,7 +6,9 @@ FRR need not be installed: `scripts/frr` unpacks Debian's package into a folder.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -45,24 +47,26 @@ class Daemons:
     def __init__(
         self, installation: Installation, folder: Path, routers: Sequence[Router], spaces: Mapping[str, Namespace]
     ) -> None:
-        """Start. `folder`: a new one for their files; `spaces`: namespaces by router's name.
+        """Start. `folder`: a new one, which keeps their files in the end; `spaces`: namespaces by router's name.
 
         All zebras first: a protocol that finds none waits ten seconds before it looks again.
         Raises RunError with the last words of one that does not start.
         """
-        self._installation, self._folder, self._spaces = installation, folder, spaces
+        self._installation, self._kept, self._spaces = installation, folder, spaces
         self._processes: list[tuple[str, subprocess.Popen[bytes]]] = []
         _know_group()
         folder.mkdir(parents=True)
+        # FRR gives up root's right to write anywhere, and in the guest the run directory is another user's.
+        self._folder = Path(tempfile.mkdtemp(prefix="frr-", dir="/run" if os.environ.get("TESTBED_GUEST") else folder))
         try:
             for router in routers:
-                (folder / router.name).mkdir()
+                (self._folder / router.name).mkdir()
                 self._start(router, "zebra", config.zebra(router))
-            self._wait([folder / router.name / "zserv" for router in routers])
+            self._wait([self._folder / router.name / "zserv" for router in routers])
             for router in routers:
                 for program, text in PROTOCOLS.items():
                     self._start(router, program, text(router))
-            self._wait([folder / router.name / f"{program}.vty" for router in routers for program in PROTOCOLS])
+            self._wait([self._folder / router.name / f"{program}.vty" for router in routers for program in PROTOCOLS])
         except BaseException:
             self.close()
             raise
@@ -82,6 +86,11 @@ class Daemons:
         for _, process in self._processes:
             process.wait()
         self._processes.clear()
+        for path in [*self._folder.glob("*/*.conf"), *self._folder.glob("*/*.log")]:
+            kept = self._kept / path.relative_to(self._folder)
+            kept.parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, kept)
+        shutil.rmtree(self._folder)
 
     def check(self) -> None:
         """Raises RunError if one has died."""
@@ -142,4 +151,4 @@ def _know_group() -> None:
             f"FRR needs the group '{_GROUP}': run 'sudo apt-get install frr', or 'sudo groupadd {_GROUP}'"
         )
     with _GROUPS.open("a") as groups:
-        groups.write(f"{_GROUP}:x:64999:\n")
+        groups.write(f"{_GROUP}:x:64999:root\n")
