@@ -204,7 +204,7 @@ class Player:
 
 
 class ReadBack:
-    """Reads every link end in rotation between ticks; an Activity of the loop. `speed`: the clock's, to read as often."""
+    """Reads every link end in rotation; an Activity of the loop. `speed`: the clock's, so as to read as often."""
 
     def __init__(self, player: Player, links: int, until_ns: int, speed: float = 1.0) -> None:
         self._player = player
