@@ -32,7 +32,8 @@ WIRE_BYTES: Final = 14 + 20 + 8 + _PAYLOAD.size
 """A probe as the queues count it: Ethernet, IPv4, UDP, payload."""
 
 LINK, PATH, CONTROL = 0, 1, 2
-_PERIOD_NS: Final = 200_000_000  # between probes of one target
+_PERIOD_NS: Final = 200_000_000  # between probes of one target,
+LEAST_GAP_NS: Final = 2_500_000  # and of all: beyond some 400 packets a second the guest's own timers suffer
 _DRAIN_NS: Final = 100_000_000
 _UNLEARNT: Final = ("", 0)
 
@@ -62,7 +63,7 @@ class Prober:
         self._targets = targets
         self._sockets = sockets
         self._until_ns = until_ns
-        self._gap_ns = _PERIOD_NS // max(len(targets), 1)
+        self._gap_ns = max(_PERIOD_NS // max(len(targets), 1), LEAST_GAP_NS)
         self._random = random.Random(1)  # noqa: S311 - phases, not secrets; the same in every run
         self._turn = -1
         self._due_ns = 0

@@ -24,6 +24,7 @@ CONTROL_DELAY_NS: Final = 5_000_000
 CONTROL_HOPS: Final = 4
 """Links of the control chain: as many as a bent pipe's path has with netem."""
 
+_JUDGED: Final = 40  # probes for each link: twice what the audit asks for before it judges
 _SETTLED_NS: Final = 200_000_000  # a link is probed while it is up and will be for this long
 _CONTROL_BASE: Final = ipaddress.IPv4Address("192.0.2.0")  # documentation space, RFC 5737
 _AHEAD, _BEHIND = links.LOOPBACK_INDEX + 1, links.LOOPBACK_INDEX + 2  # interface indices in every control node
@@ -90,15 +91,33 @@ def _control_address(hop: int, end: int) -> links.Address:
 
 
 def link_targets(wiring: Wiring) -> list[Target]:
-    """Every direction with netem, probed from its own end to the address of the other."""
+    """Directions with netem, each probed from its own end to the address of the other.
+
+    All of them where there is time to judge all; of more, all that are not between satellites, and of those every so
+    many, evenly over the constellation. The read-back covers every one in any case.
+    """
     found = []
-    for number, link in enumerate(wiring.plan.links):
+    for number in _affordable(wiring.plan):
+        link = wiring.plan.links[number]
         far = wiring.interface(link.b, link.a)
         up = _settled(wiring.plan, number)
         if len(up):
             address = (str(far.addresses[0]), probes.PORT)
             found.append(Target(probes.LINK, number, link.a, address, _within(up)))
     return found
+
+
+def _affordable(plan: Plan) -> list[int]:
+    """Links that can each get enough probes to be judged while the plan lasts."""
+    everything = range(len(plan.links))
+    most = plan.duration_ns // (_JUDGED * probes.LEAST_GAP_NS)
+    if len(everything) <= most:
+        return list(everything)
+    ground = [number for number in everything if plan.links[number].kind != "isl"]
+    between = [number for number in everything if plan.links[number].kind == "isl"]
+    room = max(most - len(ground), 0)
+    chosen = np.linspace(0, len(between), min(room, len(between)), endpoint=False).astype(int)
+    return sorted([*ground, *(between[place] for place in chosen)])
 
 
 def path_targets(wiring: Wiring) -> list[Target]:
