@@ -15,14 +15,18 @@ from testbed.lab.place import why_not_uml
 PROJECT = Path(__file__).parents[1]
 
 
+ROUTING = "tests/netem/test_frr.py"  # in a boot of its own: what its daemons do to the kernel is no other test's matter
+
+
 @pytest.mark.netem
-def test_netem_tier_in_the_guest(open_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("tests", [f"tests/netem --ignore={ROUTING}", ROUTING])
+def test_netem_tier_in_the_guest(tests: str, open_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     missing = why_not_uml()
     if missing:
         if os.environ.get("CI") == "true":
             pytest.fail(f"tier netem skipped in CI: {missing}", pytrace=False)
         pytest.skip(missing)
-    chosen = os.environ.get("TESTBED_NETEM_TESTS", "tests/netem").split()
+    chosen = os.environ.get("TESTBED_NETEM_TESTS", tests).split()
     command = [
         sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--color=no", "-q", "-ra", "--durations=15",
         f"--basetemp={open_folder}/in-guest", *chosen,
