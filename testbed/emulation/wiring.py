@@ -15,6 +15,7 @@ from testbed.emulation import addresses
 from testbed.emulation.nodes import EmulatedIntf, EmulatedNode
 from testbed.ground.errors import KernelError, PlanError
 from testbed.kernel import filters, links, queues
+from testbed.kernel.local import await_local
 from testbed.kernel.netlink import Message
 from testbed.plan.model import Plan, Route
 
@@ -124,6 +125,8 @@ class Wiring:
                 messages += self.routes(name, route.destination, route.via)
             node.tell(messages)
             node.settle()
+        for node in self.nodes.values():  # all told first: the kernel's worker comes to them in that order
+            await_local(node.netlink, [interface.addresses[1] for interface in node.emulated_interfaces()])
 
     def translate(self) -> None:
         """Carrier-grade NAT at the PoPs, once their interfaces are there."""

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from testbed.kernel import filters, links, queues
 from testbed.kernel.links import Address
+from testbed.kernel.local import await_local
 from testbed.kernel.namespaces import Namespace, set_sysctl
 from testbed.kernel.netlink import Netlink
 from testbed.kernel.queues import Bottleneck, Impairment
@@ -102,6 +103,7 @@ class Line:
             # once already here: at the first darkness the kernel loads modules, which takes it a while
             messages += [filters.darken(side, f"node {node}"), filters.relight(side, f"node {node}")]
             self.netlinks[node].send(messages)
+            await_local(self.netlinks[node], [self.address(node, side, 6)])
 
 
 class Stream:

@@ -7,6 +7,7 @@ import struct
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -191,13 +192,14 @@ def test_a_dark_end_loses_what_is_in_flight_until_it_is_lit_again(line: Line) ->
 
 
 def test_only_what_is_selected_is_diverted_and_a_tap_still_sees_it() -> None:
-    with Line(3, Impairment(0, 0.0, LIMIT), FREE) as line:
+    with Line(3, Impairment(0, 0.0, LIMIT), FREE) as line, ExitStack() as stack:
         chosen, other, six = line.stream(port=6_001), line.stream(port=6_002), line.stream(6, 6_001)
         port_word = (20, 0x0000FFFF, 6_001)  # UDP's destination port, after an IPv4 header without options
         to_node_2 = (16, 0xFFFFFFFF, int(line.address(2, LEFT)))
         line.netlinks[1].send([filters.divert(LEFT, [port_word, to_node_2], "node 1")])
         with line.spaces[1].entered():
             tap = open_tap("n1-eth0")
+        stack.callback(tap.close)
         for _ in range(10):
             for one in (chosen, other, six):
                 one.send()
@@ -206,4 +208,3 @@ def test_only_what_is_selected_is_diverted_and_a_tap_still_sees_it() -> None:
         for number in range(10):
             assert (seen[6_001, number], seen[6_002, number]) == (2, 1)  # of port 6001 one in each family
         assert (len(chosen.arrived), len(other.arrived), len(six.arrived)) == (0, 10, 10)
-        tap.close()

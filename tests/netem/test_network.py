@@ -197,17 +197,19 @@ def test_ticks_are_absolute_and_the_read_back_finds_what_others_change() -> None
         number = [(link.a, link.b) for link in wiring.plan.links].index(("pop", "ce"))
         planned = player.wanted(number)
         device = wiring.interface("pop", "ce").name
-        change = f"tc qdisc change dev {device} root netem delay 6ms limit {planned.limit} rate 10gbit"
+        rate_bps = 8 * (int(wiring.plan.link_steps(number)["rate_bps"][0]) // 8)
+        delay = f"tc qdisc change dev {device} root netem delay 6ms limit {planned.limit} rate 10gbit"
+        rate = f"tc qdisc change dev {device} parent 1:1 handle 2: tbf rate 8mbit burst 20000 limit 100000"
         remove = f"tc qdisc del dev {device} root"
-        for words, told in ((change, ("delay_ns", planned.delay_ns, 6 * MS)), (remove, ("qdisc", "netem", "another"))):
+        late, slow = (number, "delay_ns", planned.delay_ns, 6 * MS), (number, "rate_bps", rate_bps, 8_000_000)
+        gone = {(number, "qdisc", queue, "another") for queue in ("netem", "tbf")}
+        for words, told in ((delay, {late}), (rate, {late, slow}), (remove, gone)):
             meddler = Meddler(player, words.split(), wiring.nodes["pop"].namespace, len(wiring.plan.links))
             read_back = ReadBack(player, len(wiring.plan.links), 10 * S)
             clock = RealClock(time.monotonic_ns())
             player.mismatches.clear()
             run_activities([meddler, read_back], clock, meddler.one_rotation_ago)
             seen = [mismatch for mismatch in player.mismatches if mismatch.time_ns > meddler.time_ns]
-            found = [(mismatch.link, mismatch.field, mismatch.planned, mismatch.held) for mismatch in seen]
-            assert found[0] == (number, *told)
-            assert {link for link, *_ in found} == {number}
+            assert {(mismatch.link, mismatch.field, mismatch.planned, mismatch.held) for mismatch in seen} == told
     finally:
         net.stop()

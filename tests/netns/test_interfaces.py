@@ -10,7 +10,8 @@ import pytest
 from kernel_lab import LO, MACS, Pair, command, ip
 
 from testbed.ground.errors import KernelError
-from testbed.kernel import links
+from testbed.kernel import links, local
+from testbed.kernel.local import await_local
 
 pytestmark = pytest.mark.netns
 
@@ -86,6 +87,19 @@ def test_addresses_are_there_at_once_in_both_families(wired: Pair) -> None:
     wired.netlinks[0].send([links.address(A, OWN[0], 31)])  # a second time is no error
     with pytest.raises(KernelError, match=r"refused address 10\.0\.0\.0/31 on interface 77: No such device"):
         wired.netlinks[0].send([links.address(77, OWN[0], 31)])
+
+
+def test_once_awaited_every_ipv6_address_is_local_and_one_that_never_is_gets_named(
+    wired: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [ipaddress.ip_address(f"fd01::{number:x}") for number in range(1, 201)]
+    for own in many:
+        wired.netlinks[0].send([links.address(A, own, 64)])
+        await_local(wired.netlinks[0], [own, OWN[0]])
+        assert ip(wired.spaces[0], "-6", "route", "show", "table", "local", "type", "local", str(own)), own
+    monkeypatch.setattr(local, "_LONGEST_S", 0.05)
+    with pytest.raises(KernelError, match=r"^address fd01::fff is not local"):  # on the link, and nobody's
+        await_local(wired.netlinks[0], [many[0], ipaddress.ip_address("fd01::fff")])
 
 
 def test_neighbours_are_permanent_and_nothing_is_resolved(wired: Pair) -> None:
