@@ -13,23 +13,24 @@ from testbed.lab.identity import ordinary_user
 from testbed.lab.place import why_not_uml
 
 PROJECT = Path(__file__).parents[1]
-
-
 ROUTING = "tests/netem/test_frr.py"  # in a boot of its own: what its daemons do to the kernel is no other test's matter
+ASKED = os.environ.get("TESTBED_NETEM_TESTS")
+"""Instead of the whole tier, when a person works on a part of it."""
+
+CHOSEN = [ASKED] if ASKED else [f"tests/netem --ignore={ROUTING}", ROUTING]
 
 
 @pytest.mark.netem
-@pytest.mark.parametrize("tests", [f"tests/netem --ignore={ROUTING}", ROUTING])
+@pytest.mark.parametrize("tests", CHOSEN)
 def test_netem_tier_in_the_guest(tests: str, open_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     missing = why_not_uml()
     if missing:
         if os.environ.get("CI") == "true":
             pytest.fail(f"tier netem skipped in CI: {missing}", pytrace=False)
         pytest.skip(missing)
-    chosen = os.environ.get("TESTBED_NETEM_TESTS", tests).split()
     command = [
         sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--color=no", "-q", "-ra", "--durations=15",
-        f"--basetemp={open_folder}/in-guest", *chosen,
+        f"--basetemp={open_folder}/in-guest", *tests.split(),
     ]  # fmt: skip
     with capfd.disabled(), Guest(Job(command, PROJECT, open_folder), ordinary_user(open_folder)) as guest:
         code = guest.serve(lambda _: None, lambda data: os.write(1, data))

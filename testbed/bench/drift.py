@@ -9,11 +9,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from mininet.log import setLogLevel
-from mininet.net import Mininet
 
 from testbed.emulation.loop import run_activities
-from testbed.emulation.network import Emulation, PlanTopo
+from testbed.emulation.network import Emulation, running
 from testbed.emulation.player import LATE_NS, ReadBack
 from testbed.emulation.wiring import LinkEnd
 from testbed.ground.clock import Clock, RealClock
@@ -55,14 +53,12 @@ class _Sampler:
 def play(folder: Path, *, refreshes: int = 1) -> dict[str, Any]:
     """Play folder/plan in real time; leaves SAMPLES. `refreshes`: afterwards, full refreshes of all ends to time."""
     plan = model.load(folder / "plan")
-    Mininet.inited = True  # its own initialisation changes limits of the whole machine
-    setLogLevel("warning")
-    topo = PlanTopo(plan, background=False)
-    net = Mininet(topo=topo, controller=None)
-    net.start()
-    emulation: Emulation = topo.emulation
-    wiring, player = emulation.wiring, emulation.player
-    assert player is not None  # it has been started
+    with running(plan) as net:
+        return _play(net.topo.emulation, folder, refreshes)
+
+
+def _play(emulation: Emulation, folder: Path, refreshes: int) -> dict[str, Any]:
+    wiring, player, plan = emulation.wiring, emulation.playing, emulation.wiring.plan
     ends = [wiring.end(number) for number in range(len(plan.links))]
     sampler = _Sampler(ends, {name: node.netlink for name, node in wiring.nodes.items()}, plan.duration_ns)
     gc.collect()
@@ -83,5 +79,4 @@ def play(folder: Path, *, refreshes: int = 1) -> dict[str, Any]:
     for _ in range(refreshes):
         player.renew(RealClock(time.monotonic_ns()))
     told["refresh_s"] = (time.monotonic() - begin) / refreshes
-    net.stop()
     return told

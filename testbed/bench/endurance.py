@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from mininet.log import setLogLevel
-from mininet.net import Mininet
 
 from testbed.emulation.loop import Activity, run_activities
-from testbed.emulation.network import Emulation, PlanTopo
+from testbed.emulation.network import running
 from testbed.emulation.player import LATE_NS, ReadBack
 from testbed.ground.clock import Clock, RealClock
 from testbed.plan import model
@@ -42,24 +40,17 @@ class _Watcher:
 def play(folder: Path, *, speed: float) -> dict[str, Any]:
     """Play folder/plan at `speed`; what has grown between the first and the last tenth of the schedule (medians)."""
     plan = model.load(folder / "plan")
-    Mininet.inited = True  # its own initialisation changes limits of the whole machine
-    setLogLevel("warning")
-    topo = PlanTopo(plan, background=False)
-    net = Mininet(topo=topo, controller=None)
-    net.start()
-    emulation: Emulation = topo.emulation
-    player = emulation.player
-    assert player is not None  # it has been started
-    watcher = _Watcher(plan.duration_ns)
-    begin = time.monotonic()
-    activities: list[Activity] = [player, ReadBack(player, len(plan.links), plan.duration_ns, speed), watcher]
-    run_activities(activities, RealClock(time.monotonic_ns(), speed), lambda: False)
-    real_s = time.monotonic() - begin
+    with running(plan) as net:
+        player = net.topo.emulation.playing
+        watcher = _Watcher(plan.duration_ns)
+        begin = time.monotonic()
+        activities: list[Activity] = [player, ReadBack(player, len(plan.links), plan.duration_ns, speed), watcher]
+        run_activities(activities, RealClock(time.monotonic_ns(), speed), lambda: False)
+        real_s = time.monotonic() - begin
     rows = np.array(watcher.rows)
     tenth = _SAMPLES // 10
     grown = np.median(rows[-tenth:], axis=0) - np.median(rows[:tenth], axis=0)
     ticks = player.ticks
-    net.stop()
     names = ("rss_mb", "slab_mb", "descriptors", "threads")
     return dict(zip(names, grown.tolist(), strict=True)) | {
         "real_s": real_s,

@@ -40,6 +40,8 @@ def run(context: Context) -> list[Row]:
             raise RunError(f"the run failed (exit code {code}): {(folder / 'runner.log').read_text().strip()[-300:]}")
         audit = json.loads((folder / "audit.json").read_text())
         links = [link for link in audit["links"] if link["samples"]]
+        if not links:
+            raise RunError(f"none of {len(audit['links'])} link directions was probed: the run was too short")
         probes = sum(link["samples"] for link in links)
         what = f"{place}, {seconds} s, worst of {len(links)} link directions"
         for name, target in _TARGETS_MS.items():
@@ -47,6 +49,7 @@ def run(context: Context) -> list[Row]:
             published = _PUBLISHED if name == "p50" else None
             rows.append(Row(f"{what}: one-way delay error {name}", worst, "ms", "lower", target, published))
         rows.append(Row(f"{what}: probes lost of {probes:,}", sum(link["lost"] for link in links), "", "lower", 0))
+        rows.append(Row(f"{place}: the audit calls itself valid", float(audit["valid"]), "", "higher", 1.0))
         rows.append(Row(f"{place}: late ticks of {audit['ticks']:,}", audit["late_ticks"], "", "lower", 0))
         pings = call(networks.ping_errors, place, folder, count=2 * min(seconds, 60))
         rows += [

@@ -13,13 +13,12 @@ from typing import Any
 
 import numpy as np
 from mininet.link import Link, TCLink
-from mininet.log import setLogLevel
 from mininet.net import Mininet
 from mininet.node import Node
 from mininet.topo import Topo
 
 from testbed.emulation import addresses
-from testbed.emulation.network import PlanTopo
+from testbed.emulation.network import prepare_mininet, running
 from testbed.ground.errors import RunError
 from testbed.kernel import links
 from testbed.kernel.namespaces import Namespace
@@ -49,23 +48,18 @@ def ours(folder: Path, *, impaired: bool, pings: int = 0) -> dict[str, Any]:
     the last of our namespaces.
     """
     plan = model.load(folder / "plan")
-    Mininet.inited = True  # its own initialisation changes limits of the whole machine
-    setLogLevel("warning")
     gc.collect()
     gc.disable()
     _load_modules()
     before_kb, sentinel = _available_kb(), _Sentinel()
     begin = time.monotonic()
-    net = Mininet(topo=PlanTopo(plan, background=False, impaired=impaired), controller=None)
-    net.start()
-    built = time.monotonic()
-    used_kb = before_kb - _available_kb()
-    told: dict[str, Any] = {"build_s": built - begin, "bytes_per_node": used_kb * 1024 / len(plan.nodes)}
-    told["total_bytes"] = used_kb * 1024
-    if pings:
-        told |= _ping(net, plan, pings)
-    begin = time.monotonic()
-    net.stop()
+    with running(plan, impaired=impaired) as net:
+        told: dict[str, Any] = {"build_s": time.monotonic() - begin}
+        used_bytes = 1024 * (before_kb - _available_kb())
+        told |= {"bytes_per_node": used_bytes / len(plan.nodes), "total_bytes": used_bytes}
+        if pings:
+            told |= _ping(net, plan, pings)
+        begin = time.monotonic()
     told["stop_s"] = time.monotonic() - begin
     del net
     sentinel.wait()
@@ -77,31 +71,27 @@ def ours(folder: Path, *, impaired: bool, pings: int = 0) -> dict[str, Any]:
 def _ping(net: Mininet, plan: Plan, count: int) -> dict[str, Any]:
     """Round trips along the plan's first path, the least of them, and what they should be; both in ms."""
     path = plan.paths[0][0].nodes
-    number = plan.node(path[-1]).number
-    if number is None:
-        raise ValueError(f"{path[-1]} has no number: the path's end must be a satellite of a mesh")
-    target = str(addresses.own(number)[0])
+    target = str(net.topo.emulation.wiring.address(path[-1]))
     command = ["ping", "-n", "-q", "-c", str(count), "-i", "0.2", "-W", "5", target]
     said = net[path[0]].popen(command).communicate()[0].decode()
     received = int(said.split(" received")[0].split()[-1])
-    least = float(said.split("= ")[1].split("/")[0]) if received else float("nan")
+    if not received:
+        raise RunError(f"none of {count} pings from {path[0]} to {path[-1]} was answered")
+    least = float(said.split("= ")[1].split("/")[0])
     return {"pings": count, "received": received, "rtt_ms": least, "planned_rtt_ms": _round_trip_ms(plan)}
 
 
 def ping_errors(folder: Path, *, count: int) -> dict[str, float]:
     """Round trips of `ping` along the first path of folder/plan at its first instant, less the planned one, in ms."""
     plan = model.load(folder / "plan")
-    Mininet.inited = True
-    setLogLevel("warning")
-    net = Mininet(topo=PlanTopo(plan, background=False), controller=None)
-    net.start()
     path = plan.paths[0][0].nodes
-    number = plan.node(path[-1]).number
-    assert number is not None  # a path of a mesh ends at a satellite
-    command = ["ping", "-n", "-q", "-c", "1", str(addresses.own(number)[0])]  # its summary alone has all digits
-    told = [net[path[0]].popen(command).communicate()[0].decode() for _ in range(count)]
-    net.stop()
+    with running(plan) as net:
+        target = str(net.topo.emulation.wiring.address(path[-1]))
+        command = ["ping", "-n", "-q", "-c", "1", target]  # its summary alone has all digits
+        told = [net[path[0]].popen(command).communicate()[0].decode() for _ in range(count)]
     trips_ms = [float(said.split("= ")[1].split("/")[0]) for said in told if "= " in said]
+    if not trips_ms:
+        raise RunError(f"none of {count} pings from {path[0]} to {target} was answered")
     p50, p99 = np.percentile(np.array(trips_ms) - _round_trip_ms(plan), [50, 99])
     return {"p50": float(p50), "p99": float(p99), "received": len(trips_ms)}
 
@@ -120,8 +110,7 @@ def stock(folder: Path, *, shaped: bool) -> dict[str, Any]:
     IPv4 only, no routes. `shaped`: with TCLink and the delays of the plan's first instant.
     """
     plan = model.load(folder / "plan")
-    Mininet.inited = True
-    setLogLevel("warning")
+    prepare_mininet("warning")
     _load_modules()
     begin = time.monotonic()
     net = Mininet(topo=_StockTopo(plan=plan, shaped=shaped), controller=None)

@@ -7,6 +7,7 @@ from testbed.bench.context import Context
 from testbed.bench.inside import call
 from testbed.bench.rows import Row
 from testbed.ground.constants import NS_PER_S
+from testbed.lab.place import Place
 from testbed.orbits.walker import Shell
 from testbed.plan import model
 from testbed.plan.mesh import build_mesh_plan
@@ -19,16 +20,20 @@ _GROWTH_MB = 2.0  # Assumption: an allocator's own slack; a descriptor or a name
 
 
 def run(context: Context) -> list[Row]:
-    """In the guest: memory, descriptors and threads in the last tenth of the time, less those in the first."""
+    """At each place that has netem: memory, descriptors, threads in the last tenth of the time, less the first's."""
+    return [row for place in context.places if context.impaired(place) for row in _at(place, context)]
+
+
+def _at(place: Place, context: Context) -> list[Row]:
     hours = _QUICK_HOURS if context.quick else _HOURS
-    folder = context.folder / "soak"
+    folder = context.folder / f"soak-{place}"
     folder.mkdir()
     plan = build_mesh_plan(
         [SHELL], context.start_ns, hours * 3600 * NS_PER_S, step_ns=NS_PER_S, tolerance_ns=100_000, name="soak"
     )
     model.save(plan, folder / "plan")
-    told = call(endurance.play, "uml", folder, speed=SPEED)
-    what = f"{hours} h of schedule at ×{SPEED:g}"
+    told = call(endurance.play, place, folder, speed=SPEED)
+    what = f"{place}, {hours} h of schedule at ×{SPEED:g}"
     return [
         Row(f"{what}: real time", told["real_s"] / 60, "min", "lower"),
         Row(f"{what}: changes", told["changes"], "", "higher"),

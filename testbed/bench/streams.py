@@ -8,15 +8,16 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from mininet.log import setLogLevel
-from mininet.net import Mininet
 
-from testbed.emulation.network import PlanTopo
+from testbed.emulation.network import running
+from testbed.emulation.wiring import Wiring
+from testbed.ground.errors import RunError
 from testbed.kernel.namespaces import set_sysctl
 from testbed.plan.model import STEP_DTYPE, Kind, Lan, Link, Node, Plan, Role, Route
 
@@ -64,26 +65,22 @@ def chain(hops: Sequence[Sequence[Any]]) -> Plan:
     )
 
 
-class Chain:
-    """A chain as a network, with room for large windows at its hosts. A context manager."""
-
-    def __init__(self, hops: Sequence[Sequence[Any]]) -> None:
-        Mininet.inited = True  # its own initialisation changes limits of the whole machine
-        setLogLevel("warning")
-        topo = PlanTopo(chain(hops), background=False)
-        self._net = Mininet(topo=topo, controller=None)
-        self._net.start()
-        self.lans = topo.emulation.wiring.lans
-        self.nodes = topo.emulation.wiring.nodes
+@contextmanager
+def _chain(hops: Sequence[Sequence[Any]]) -> Iterator[Chain]:
+    """A chain as a network, with room for large windows at its hosts."""
+    with running(chain(hops)) as net:
+        wiring = net.topo.emulation.wiring
         for name in (NEAR, FAR):
-            with self.nodes[name].namespace.entered():
+            with wiring.nodes[name].namespace.entered():
                 _large_windows()
+        yield Chain(wiring)
 
-    def __enter__(self) -> Chain:
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        self._net.stop()
+class Chain:
+    """What is measured in a chain."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self.lans, self.nodes = wiring.lans, wiring.nodes
 
     @property
     def target(self) -> str:
@@ -98,7 +95,7 @@ class Chain:
         said = json.loads(self.nodes[NEAR].popen(command, stderr=subprocess.DEVNULL).communicate()[0])
         server.wait()
         if "error" in said:
-            raise RuntimeError(f"iperf3: {said['error']}")
+            raise RunError(f"iperf3: {said['error']}")
         return float(said["end"]["sum_received"]["bits_per_second"])
 
     def ping_ms(self, count: int, interval_s: float = 0.1) -> list[float]:
@@ -160,13 +157,13 @@ def throughput(
 ) -> dict[str, float]:
     """TCP through a chain, bit/s."""
     _load(control)
-    with Chain(hops) as made:
+    with _chain(hops) as made:
         return {"bps": made.tcp_bps(seconds, control, warm_up_s)}
 
 
 def plain_throughput(folder: Path, *, hops: Sequence[Sequence[Any]], seconds: int) -> dict[str, float]:  # noqa: ARG001
     """The same chain with queues as one types them: `tc … netem delay … rate … limit …` and nothing else."""
-    with Chain(hops) as made:
+    with _chain(hops) as made:
         for node in made.nodes.values():
             for interface in node.intfList():
                 shown = node.popen(["tc", "qdisc", "show", "dev", interface.name]).communicate()[0].decode()
@@ -179,14 +176,14 @@ def plain_throughput(folder: Path, *, hops: Sequence[Sequence[Any]], seconds: in
 
 def datagrams(folder: Path, *, hops: Sequence[Sequence[Any]], seconds: float, offered_bps: float) -> dict[str, float]:  # noqa: ARG001
     """UDP through a chain, bit/s."""
-    with Chain(hops) as made:
+    with _chain(hops) as made:
         return {"bps": made.udp_bps(seconds, offered_bps)}
 
 
 def loaded(folder: Path, *, hops: Sequence[Sequence[Any]], seconds: int, control: str) -> dict[str, float]:  # noqa: ARG001
     """Round trips in ms of an idle chain and of one that a TCP stream fills."""
     _load(control)
-    with Chain(hops) as made:
+    with _chain(hops) as made:
         idle = made.ping_ms(20)
         stream = threading.Thread(target=made.tcp_bps, args=(seconds, control, 0))
         stream.start()

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from mininet.link import TCLink
-from mininet.log import setLogLevel
 from mininet.net import Mininet
 from mininet.node import Node
 
-from testbed.emulation.network import Emulation, PlanTopo
+from testbed.emulation.network import prepare_mininet, running
+from testbed.emulation.nodes import EmulatedNode
+from testbed.emulation.wiring import LinkEnd, Wiring
+from testbed.ground.errors import RunError
 from testbed.kernel import queues
 from testbed.kernel.queues import Bottleneck
 from testbed.plan import model
@@ -29,8 +32,7 @@ _BUFFER_BYTES: Final = 100_000
 
 def ours(folder: Path, *, seconds: float) -> dict[str, float]:
     """Acknowledged changes per second over all link ends of the network of folder/plan, one send per namespace."""
-    with _Network(folder) as network:
-        ends, nodes = network.ends, network.nodes
+    with _network(folder) as (ends, nodes):
         packed = [
             np.frombuffer(b"".join(_change(end.index, rate_bps).data for end in ends), np.uint8).reshape(len(ends), -1)
             for rate_bps in _RATES_BPS
@@ -47,38 +49,27 @@ def ours(folder: Path, *, seconds: float) -> dict[str, float]:
             return len(ends)
 
         rate = _per_second(work, seconds)
-        first = ends[0]
-        (answer,) = nodes[first.node].netlink.send([queues.held_rate(first.index, "the first")])
-        if queues.parse_rate(answer) not in _RATES_BPS:
-            raise AssertionError("the kernel does not hold what was sent")
+        for turn, sent_bps in enumerate(_RATES_BPS):
+            work(turn)
+            for end in ends:
+                (answer,) = nodes[end.node].netlink.send([queues.held_rate(end.index, end.what)])
+                held_bps = queues.parse_rate(answer)
+                if held_bps != sent_bps:
+                    raise RunError(f"{end.what}: the kernel holds {held_bps} bit/s, {sent_bps} were sent")
     return {"changes_per_s": rate, "interfaces": len(ends)}
 
 
 def forked_tc(folder: Path, *, seconds: float) -> dict[str, float]:
     """A `tc` process for each change, as most emulators do it."""
-    with _Network(folder) as network:
+    with _network(folder) as (ends, nodes):
 
         def work(turn: int) -> int:
-            end = network.ends[turn % len(network.ends)]
-            node = network.nodes[end.node]
+            end = ends[turn % len(ends)]
+            node = nodes[end.node]
             device = next(name for name, index in node.indices.items() if index == end.index)
             rate = f"{_RATES_BPS[turn % 2]}bit"
-            words = [
-                "tc",
-                "qdisc",
-                "change",
-                "dev",
-                device,
-                "root",
-                "tbf",
-                "rate",
-                rate,
-                "burst",
-                "12500",
-                "limit",
-                "100000",
-            ]
-            subprocess.run(words, preexec_fn=node.namespace.enter, check=True)
+            command = f"tc qdisc change dev {device} root tbf rate {rate} burst 12500 limit 100000"
+            subprocess.run(command.split(), preexec_fn=node.namespace.enter, check=True)
             return 1
 
         return {"changes_per_s": _per_second(work, seconds)}
@@ -88,10 +79,10 @@ def pyroute2(folder: Path, *, seconds: float) -> dict[str, float]:
     """pyroute2 as its users write it: one socket kept open, the interface's index known, a call for each change."""
     from pyroute2 import IPRoute
 
-    with _Network(folder) as network:
-        name = network.ends[0].node
-        ends = [end for end in network.ends if end.node == name]
-        with network.nodes[name].namespace.entered(), IPRoute() as route:
+    with _network(folder) as (all_ends, nodes):
+        name = all_ends[0].node
+        ends = [end for end in all_ends if end.node == name]
+        with nodes[name].namespace.entered(), IPRoute() as route:
 
             def work(turn: int) -> int:
                 index = ends[turn % len(ends)].index
@@ -104,8 +95,7 @@ def pyroute2(folder: Path, *, seconds: float) -> dict[str, float]:
 
 def mininet_tcintf(folder: Path, *, seconds: float) -> dict[str, float]:  # noqa: ARG001 - the others' signature
     """Mininet's own way, `TCIntf.config(bw=…)`, on a link between two plain nodes."""
-    Mininet.inited = True
-    setLogLevel("critical")
+    prepare_mininet("critical")
     net = Mininet(controller=None)
     a, b = (net.addHost(name, cls=Node) for name in ("a", "b"))
     link = net.addLink(a, b, cls=TCLink, bw=100)
@@ -120,29 +110,17 @@ def mininet_tcintf(folder: Path, *, seconds: float) -> dict[str, float]:  # noqa
         net.stop()
 
 
-class _Network:
-    """The network of folder/plan with a TBF at every link end."""
-
-    def __init__(self, folder: Path) -> None:
-        plan = model.load(folder / "plan")
-        Mininet.inited = True
-        setLogLevel("warning")
-        topo = PlanTopo(plan, background=False, impaired=False)
-        self._net = Mininet(topo=topo, controller=None)
-        self._net.start()
-        emulation: Emulation = topo.emulation
-        self.nodes = emulation.wiring.nodes
-        ends = [emulation.wiring.end(number) for number in range(len(plan.links))]
-        self.ends = sorted(ends, key=lambda end: (end.node, end.index))
-        for end in self.ends:
+@contextmanager
+def _network(folder: Path) -> Iterator[tuple[list[LinkEnd], dict[str, EmulatedNode]]]:
+    """The network of folder/plan with a TBF at every link end: the ends by node, and the nodes."""
+    plan = model.load(folder / "plan")
+    with running(plan, impaired=False) as net:
+        wiring: Wiring = net.topo.emulation.wiring
+        ends = sorted((wiring.end(number) for number in range(len(plan.links))), key=lambda end: (end.node, end.index))
+        for end in ends:
             first = Bottleneck(_RATES_BPS[0], _BUFFER_BYTES)
-            self.nodes[end.node].netlink.send([queues.add_bottleneck(end.index, first, end.what)])
-
-    def __enter__(self) -> _Network:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._net.stop()
+            wiring.nodes[end.node].netlink.send([queues.add_bottleneck(end.index, first, end.what)])
+        yield ends, wiring.nodes
 
 
 def _change(index: int, rate_bps: int) -> Any:

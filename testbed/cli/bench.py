@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -36,16 +37,31 @@ def command(name: str, where: str, quick: bool, record: bool, form: str) -> None
     testbed bench throughput  TCP and UDP through satellite hops, and what a full buffer adds
     testbed bench soak        24 h of schedule at 60 times its speed, watched for leaks
     """
-    places: list[Place] = ["native", "uml"] if where == "both" else ["native" if where == "native" else "uml"]
-    missing = why_not_uml()
-    if "uml" in places and missing:
-        raise MachineError(missing)
+    places = _places(where)
     run = importlib.import_module(f"testbed.bench.{name}").run
     with tempfile.TemporaryDirectory(prefix="testbed-bench-") as folder:
         Path(folder).chmod(0o755)  # the guest may be an ordinary user's
         rows = run(Context(Path(folder), places, parse_utc_ns(_START), quick, record))
+    if not rows:
+        raise MachineError(f"bench {name} --where {where}: it needs netem, which this kernel has not: use --where uml")
     if form == "json":
         click.echo(json.dumps(document(name, rows), indent=1))
     else:
         print_rows(name, rows, sys.stdout)
     sys.exit(1 if any(row.met is False for row in rows) else 0)
+
+
+def _places(where: str) -> list[Place]:
+    """Where to measure: of `both` what this machine and user can; raises MachineError that says what would mend it."""
+    why_not: dict[Place, str | None] = {
+        "native": None if os.geteuid() == 0 else "measuring natively needs root: run it with sudo, or use --where uml",
+        "uml": why_not_uml(),
+    }
+    wanted: list[Place] = [place for place in why_not if where in ("both", place)]
+    places = [place for place in wanted if why_not[place] is None]
+    told = [f"{place} left out: {why_not[place]}" for place in wanted if place not in places]
+    if not places:
+        raise MachineError("; ".join(str(why_not[place]) for place in wanted))
+    for line in told:
+        click.echo(line, err=True)
+    return places

@@ -12,10 +12,9 @@ import click
 
 from testbed.ground.errors import InputError, RunError
 from testbed.lab import rundir
-from testbed.plan.faults import LOG, parse_fault
+from testbed.plan.faults import INBOX, LOG, parse_fault
 from testbed.plan.model import load
 
-_INBOX = "inbox"  # where the runner looks, five times a second
 _ANSWER_S = 10.0
 
 
@@ -54,8 +53,8 @@ def command(
     entry |= {name: value for name, value in options.items() if value is not None}
     parse_fault(entry, load(folder / "plan"), where="event")
     name = secrets.token_hex(4)
-    waiting = folder / _INBOX / f"{name}.part"
-    waiting.write_text(json.dumps({"id": name, "entry": entry}))
+    waiting = folder / INBOX / f"{name}.part"
+    waiting.write_text(json.dumps(entry))
     waiting.rename(waiting.with_suffix(".json"))
     told = _answer(folder, name)
     if told["act"] == "refused":

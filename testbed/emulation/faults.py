@@ -18,11 +18,8 @@ from testbed.emulation.player import Player
 from testbed.emulation.state import UNLIMITED_BPS
 from testbed.ground.clock import Clock
 from testbed.ground.errors import PlanError
-from testbed.plan.faults import LOG, Fault, parse_fault
+from testbed.plan.faults import INBOX, LOG, Fault, parse_fault
 from testbed.plan.model import Plan
-
-INBOX: Final = "inbox"
-"""Folder in the run directory: a file in it, {"id": …, "entry": …}, is a fault to begin."""
 
 _POLL_NS: Final = 200_000_000
 
@@ -42,9 +39,8 @@ class Faults:
             self._await(str(number), fault)
 
     def due_ns(self) -> int | None:
-        if self._poll_ns >= self._plan.duration_ns:
-            return None
-        return min(self._poll_ns, self._waiting[0][0]) if self._waiting else self._poll_ns
+        due_ns = min(self._poll_ns, self._waiting[0][0]) if self._waiting else self._poll_ns
+        return due_ns if due_ns < self._plan.duration_ns else None
 
     def act(self, clock: Clock) -> None:
         now_ns = clock.now_ns()
@@ -68,14 +64,14 @@ class Faults:
 
     def _read_inbox(self, now_ns: int) -> None:
         for path in sorted((self._folder / INBOX).glob("*.json")):
-            asked = json.loads(path.read_text())
-            path.unlink()
+            name = path.stem
             try:
-                fault = parse_fault(asked["entry"], self._plan, where="event", now_ns=now_ns)
-            except PlanError as error:
-                self._log({"act": "refused", "id": asked["id"], "time_ns": now_ns, "why": str(error)})
+                fault = parse_fault(json.loads(path.read_text()), self._plan, where="event", now_ns=now_ns)
+            except (PlanError, ValueError) as error:  # what is no JSON is a ValueError
+                self._log({"act": "refused", "id": name, "time_ns": now_ns, "why": str(error)})
             else:
-                self._await(asked["id"], fault)
+                self._await(name, fault)
+            path.unlink()
 
     def _lay_over(self, changed: Fault) -> None:
         """All that is active on the links of the one that begins or ends."""

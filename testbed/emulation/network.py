@@ -10,7 +10,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from mininet.log import setLogLevel
+from mininet.net import Mininet
 from mininet.topo import Topo
 
 from testbed.emulation import addresses, limits
@@ -21,6 +25,8 @@ from testbed.emulation.state import State
 from testbed.emulation.timeline import compile_timeline
 from testbed.emulation.wiring import Wiring
 from testbed.ground.clock import Clock, ManualClock, RealClock
+from testbed.ground.errors import RunError
+from testbed.kernel.local import await_local
 from testbed.kernel.namespaces import Namespace
 from testbed.kernel.netlink import Message, Netlink
 from testbed.plan.model import Plan
@@ -60,6 +66,26 @@ class PlanTopo(Topo):
             )
 
 
+@contextmanager
+def running(
+    plan: Plan, *, background: bool = False, impaired: bool = True, level: str = "warning"
+) -> Iterator[Mininet]:
+    """The plan's network, configured, for the time of the block: its `topo` is a `PlanTopo`. level: of the log."""
+    prepare_mininet(level)
+    net = Mininet(topo=PlanTopo(plan, background=background, impaired=impaired), controller=None)
+    try:
+        net.start()
+        yield net
+    finally:
+        net.stop()
+
+
+def prepare_mininet(level: str) -> None:
+    """Have Mininet log at `level`, and leave the whole machine's limits alone, which it would raise."""
+    Mininet.inited = True
+    setLogLevel(level)
+
+
 class Emulation:
     """One plan on one network: what Mininet's nodes belong to.
 
@@ -85,6 +111,13 @@ class Emulation:
         """Has the network been configured? From then on what is made is made at once."""
         return self.player is not None
 
+    @property
+    def playing(self) -> Player:
+        """The player of a network that has been started; raises RunError where nothing starts it."""
+        if self.player is None:
+            raise RunError("the network has no routers: nothing to play")
+        return self.player
+
     def join(self, pair: Message) -> None:
         """Have the kernel make a veth pair when the network settles next."""
         self._pairs.append(pair)
@@ -108,6 +141,8 @@ class Emulation:
         self.settle()
         wiring.configure()
         wiring.translate()
+        for node in wiring.nodes.values():  # all told first: the kernel's worker comes to them in that order
+            await_local(node.netlink, [interface.addresses[1] for interface in node.emulated_interfaces()])
         sockets = {name: node.netlink for name, node in wiring.nodes.items()}
         ends = [wiring.end(number) for number in range(len(wiring.plan.links))]
         self.player = Player(compile_timeline(wiring), State(wiring.plan, wiring.limits), ends, sockets)

@@ -111,7 +111,7 @@ class Player:
     def wanted(self, link: int) -> Impairment:
         """What netem is to hold now at the sending end of a link."""
         held = self._held[link]
-        return Impairment(int(held["delay_ns"]), int(held["loss"]) / rows.LOSS_MAX, int(held["limit"]))
+        return Impairment(int(held["delay_ns"]), int(held["loss"]) / queues.LOSS_MAX, int(held["limit"]))
 
     def _apply(self, clock: Clock, links: Links, routes: Iterable[tuple[str, list[Message]]]) -> int:
         """First what must be there before packets come, then the routes, then what goes; returns how many messages."""

@@ -21,28 +21,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mininet.log import setLogLevel
-from mininet.net import Mininet
 
 from testbed.emulation import targets
 from testbed.emulation.audit import Evidence, judge, sample_table, tick_table
 from testbed.emulation.channel import Channel
 from testbed.emulation.faults import Faults
 from testbed.emulation.loop import run_activities
-from testbed.emulation.network import PlanTopo
+from testbed.emulation.network import Emulation, running
 from testbed.emulation.player import ReadBack
 from testbed.emulation.probes import Prober, open_socket
 from testbed.emulation.workload import Workload
 from testbed.ground.clock import Clock, RealClock
 from testbed.ground.constants import NS_PER_S
-from testbed.ground.errors import RunError, TestbedError
+from testbed.ground.errors import TestbedError
 from testbed.ground.units import format_utc
 from testbed.plan import model
-from testbed.plan.faults import read_faults, with_faults
+from testbed.plan.faults import FAULTS, read_faults, with_faults
 from traffic.timestamps import clock_offset_ns
 
 _LEAD_NS = NS_PER_S  # between "everything is ready" and schedule time 0
-FAULTS = "faults.json"
 _PRIORITY = -10  # nice value of the player: before everything else on the machine that runs at 0
 
 
@@ -71,17 +68,10 @@ def play(folder: Path, channel: Channel) -> dict[str, Any]:
     """Build, play, measure, take down; returns what `run.json` says. Raises TestbedError."""
     plan = model.load(folder / "plan")
     job = json.loads((folder / "job.json").read_text())
-    Mininet.inited = True  # its own initialisation changes limits of the whole machine
-    setLogLevel("warning")
     with ExitStack() as stack:
         channel.tell(stage="building")
-        topo = PlanTopo(plan, background=False)
-        net = Mininet(topo=topo, controller=None)
-        stack.callback(net.stop)
-        net.start()
-        wiring, player = topo.emulation.wiring, topo.emulation.player
-        if player is None:
-            raise RunError("the network has no routers: nothing to play")
+        emulation: Emulation = stack.enter_context(running(plan)).topo.emulation
+        wiring, player = emulation.wiring, emulation.playing
         control = targets.ControlChain()
         stack.callback(control.close)
         sockets = control.sockets() | {name: open_socket(node) for name, node in wiring.nodes.items()}

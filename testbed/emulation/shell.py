@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from subprocess import DEVNULL, Popen
+from subprocess import Popen
 from typing import Any
 
 from mininet.cli import CLI
-from mininet.log import error, info, setLogLevel
+from mininet.log import error, info
 from mininet.net import Mininet
 
+from testbed.emulation.capture import capture
 from testbed.emulation.channel import Channel
-from testbed.emulation.network import Emulation, PlanTopo
+from testbed.emulation.network import Emulation, running
 from testbed.ground.errors import TestbedError
 from testbed.plan import model
 
@@ -32,9 +33,9 @@ class TestbedCLI(CLI):
         try:
             super().__init__(net, **options)
         finally:
-            for capture in self._captures:
-                capture.terminate()
-                capture.wait()
+            for process in self._captures:
+                process.terminate()
+                process.wait()
 
     def do_sats(self, _line: str) -> None:
         """sats: which satellite serves each terminal now."""
@@ -95,10 +96,8 @@ class TestbedCLI(CLI):
         if len(words) != 3 or words[0] not in self.mn or words[1] not in self.mn[words[0]].intfNames():
             error(f"capture '{line.strip()}': write node, interface and file, like 'capture rome rome-eth0 a.pcap'\n")
             return
-        command = ["tcpdump", "-i", words[1], "-U", "-w", "-", "-Z", "root", "--immediate-mode"]
         try:
-            with Path(words[2]).open("wb") as file:
-                self._captures.append(self.mn[words[0]].popen(command, stdout=file, stderr=DEVNULL, stdin=DEVNULL))
+            self._captures.append(capture(self.mn[words[0]], words[1], Path(words[2])))
         except OSError as problem:
             error(f"capture: {words[2]}: {problem.strerror}\n")
 
@@ -111,19 +110,13 @@ class TestbedCLI(CLI):
 
 def main() -> int:
     """Build, hand over to the person, take down."""
-    Mininet.inited = True  # its own initialisation changes limits of the whole machine
-    setLogLevel("info")
     try:
-        net = Mininet(topo=PlanTopo(model.load(Path(sys.argv[1]) / "plan")), controller=None)
+        with running(model.load(Path(sys.argv[1]) / "plan"), background=True, level="info") as net:
+            Channel().tell(stage="ready")
+            TestbedCLI(net, script=sys.argv[2] if len(sys.argv) > 2 else None)
     except TestbedError as error:
         sys.stderr.write(f"testbed: {error}\n")
         return error.exit_code
-    try:
-        net.start()
-        Channel().tell(stage="ready")
-        TestbedCLI(net, script=sys.argv[2] if len(sys.argv) > 2 else None)
-    finally:
-        net.stop()
     return 0
 
 

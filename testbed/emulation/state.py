@@ -12,7 +12,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from testbed.kernel.rows import HELD_DTYPE, LOSS_MAX
+from testbed.kernel.queues import LIMIT_MAX, LOSS_MAX, MIN_PACKET_BYTES
+from testbed.kernel.rows import HELD_DTYPE
 from testbed.plan.model import Plan
 
 UNLIMITED_BPS: Final = np.iinfo(np.int64).max
@@ -44,10 +45,11 @@ class State:
     """The state of every direction of a plan, by link number."""
 
     def __init__(self, plan: Plan, limits: NDArray[np.int64]) -> None:
-        """At schedule time 0. `limits`: of netem, in packets, constant over the plan."""
+        """At schedule time 0. `limits`: packets in flight by the plan alone; a fault that delays adds to them."""
         first = plan.steps[np.searchsorted(plan.steps["link"], np.arange(len(plan.links)))]
         self._planned = first.copy()
-        self._limits = limits
+        self._in_flight = limits
+        self._limits = limits.copy()
         self.overlay = Overlay.neutral(len(first))
 
     def step(self, steps: NDArray[np.void]) -> Links:
@@ -68,6 +70,9 @@ class State:
         lost = np.where(self.up(links), planned["loss"] + (1.0 - planned["loss"]) * (1.0 - overlay.kept[links]), 1.0)
         wanted["delay_ns"] = planned["delay_ns"] + overlay.extra_ns[links]
         wanted["loss"] = np.rint(lost * LOSS_MAX)
+        later = np.ceil(planned["rate_bps"] * overlay.extra_ns[links] / (8e9 * MIN_PACKET_BYTES)).astype(np.int64)
+        roomy = np.minimum(self._in_flight[links] + later, LIMIT_MAX)
+        self._limits[links] = np.maximum(self._limits[links], roomy)  # never less: what is in flight stays there
         wanted["limit"] = self._limits[links]
         wanted["rate_bps"] = np.minimum(planned["rate_bps"], overlay.rate_bps[links])
         return wanted

@@ -15,12 +15,8 @@ from testbed.emulation import addresses
 from testbed.emulation.nodes import EmulatedIntf, EmulatedNode
 from testbed.ground.errors import KernelError, PlanError
 from testbed.kernel import filters, links, queues
-from testbed.kernel.local import await_local
 from testbed.kernel.netlink import Message
 from testbed.plan.model import Plan, Route
-
-LATER_NS: Final = 100_000_000
-"""Assumption: no fault adds more than this to a delay; netem's limit leaves room for it."""
 
 _FAMILIES: Final = (0, 1)  # IPv4, IPv6
 
@@ -125,8 +121,6 @@ class Wiring:
                 messages += self.routes(name, route.destination, route.via)
             node.tell(messages)
             node.settle()
-        for node in self.nodes.values():  # all told first: the kernel's worker comes to them in that order
-            await_local(node.netlink, [interface.addresses[1] for interface in node.emulated_interfaces()])
 
     def translate(self) -> None:
         """Carrier-grade NAT at the PoPs, once their interfaces are there."""
@@ -263,7 +257,7 @@ def _in_flight(plan: Plan) -> NDArray[np.int64]:
             f"plan of {plan.topology}: link {link.a}→{link.b} has {rates[number] / 1e9:g} Gbit/s: at most "
             f"{queues.NOMINAL_RATE_BPS / 1e9:g} can be emulated"
         )
-    delays = np.maximum.reduceat(plan.steps["delay_ns"], begins) + LATER_NS
+    delays = np.maximum.reduceat(plan.steps["delay_ns"], begins)
     found = [
         queues.in_flight_limit(rate_bps, delay_ns, link.buffer_bytes)
         for rate_bps, delay_ns, link in zip(rates.tolist(), delays.tolist(), plan.links, strict=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
 from testbed.emulation import probes
+from testbed.emulation.capture import capture
 from testbed.emulation.children import Child
 from testbed.emulation.wiring import Wiring
 from testbed.ground.errors import PlanError
@@ -87,11 +87,7 @@ class Workload:
     def _capture(self, name: str) -> None:
         """What arrives at and leaves a host, until the run ends."""
         node = self._wiring.nodes[name]
-        command = ["tcpdump", "-i", node.intfList()[0].name, "-U", "-w", "-", "-Z", "root", "--immediate-mode"]
-        with (self._folder / CAPTURES / f"{name}.pcap").open(
-            "wb"
-        ) as file:  # a file of its own it would want to give away
-            tcpdump = node.popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.DEVNULL)
+        tcpdump = capture(node, node.intfList()[0].name, self._folder / CAPTURES / f"{name}.pcap")
         self._stack.callback(tcpdump.wait)
         self._stack.callback(tcpdump.terminate)
 

@@ -15,7 +15,6 @@ import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from types import TracebackType
 from typing import Final
 
@@ -129,7 +128,7 @@ class Netlink:
             for start in range(0, len(messages), _BATCH):
                 batch = messages[start : start + _BATCH]
                 self._socket.send(self._joined(batch))
-                self._settle(len(batch), partial(_name, lambda number: messages[number].what, start), echoes, failures)
+                self._settle(start, len(batch), lambda number: messages[number].what, echoes, failures)
         if failures:
             raise failures[0]
         return echoes
@@ -151,7 +150,7 @@ class Netlink:
                 batch = rows[start : start + _BATCH]
                 self._sequence += len(batch)
                 self._socket.send(batch.tobytes())
-                self._settle(len(batch), partial(_name, what, start), echoes, failures)
+                self._settle(start, len(batch), what, echoes, failures)
         if failures:
             raise failures[0]
         return echoes
@@ -167,8 +166,10 @@ class Netlink:
             parts.append(b"\0" * (align(length) - length))
         return b"".join(parts)
 
-    def _settle(self, count: int, what: Callable[[int], str], echoes: list[bytes], failures: list[KernelError]) -> None:
-        """Read the answers to the `count` messages sent last, up to that to the last of them."""
+    def _settle(
+        self, begin: int, count: int, what: Callable[[int], str], echoes: list[bytes], failures: list[KernelError]
+    ) -> None:
+        """Read the answers to the `count` messages sent last, numbers `begin` on, up to that to the last of them."""
         first, settled = self._sequence - count + 1, False
         while not settled:
             for kind, flags, sequence, payload in self._receive():
@@ -180,7 +181,7 @@ class Netlink:
                 settled |= sequence == self._sequence
                 code = -struct.unpack_from("=i", payload)[0]
                 if code:
-                    failures.append(_refused(what(sequence - first), code, flags, payload))
+                    failures.append(_refused(what(begin + sequence - first), code, flags, payload))
 
     def _receive(self) -> Iterator[tuple[int, int, int, bytes]]:
         data = self._socket.recv(_RECEIVE_BYTES)
@@ -189,10 +190,6 @@ class Netlink:
             length, kind, flags, sequence, _ = _HEADER.unpack_from(data, at)
             yield kind, flags, sequence, data[at + _HEADER.size : at + length]
             at += align(length)
-
-
-def _name(what: Callable[[int], str], start: int, number: int) -> str:
-    return what(start + number)
 
 
 def _refused(what: str, code: int, flags: int, payload: bytes) -> KernelError:

@@ -1,8 +1,7 @@
 """The queues of a link end: netem (delay, order) → TBF (bottleneck rate) → prio by DSCP, each band bounded.
 
-A link that is no bottleneck has netem alone. The player changes netem, always with its full
-state, and TBF's rate; it never deletes a queue. Layouts: linux/pkt_sched.h,
-linux/pkt_cls.h, linux/filter.h.
+A link that is no bottleneck has netem alone. The player changes netem, always with its full state, and TBF's rate; it
+never deletes a queue. Layouts: linux/pkt_sched.h.
 
 Bands by DSCP: 1 CS6 and above (probes, network control); 2 EF and VOICE-ADMIT; 3 the assured-forwarding range 8–39;
 4 everything else, best effort.
@@ -25,6 +24,12 @@ NOMINAL_RATE_BPS: Final = 10_000_000_000
 MIN_PACKET_BYTES: Final = 64
 """Smallest Ethernet frame, IEEE 802.3: sizes netem's limit, which counts packets in flight."""
 
+LIMIT_MAX: Final = 0xFFFFFFFF
+"""netem counts the packets in flight in 32 bits."""
+
+LOSS_MAX: Final = 0xFFFFFFFF
+"""netem's unit of loss: this is every packet."""
+
 PRIORITY_BYTES: Final = 65_536
 """Assumption: buffer of each priority band (CS6, EF, AF); best effort has the link's own."""
 
@@ -33,7 +38,6 @@ _ROOT: Final = 0xFFFFFFFF
 _NETEM, _TBF, _PRIO = 0x10000, 0x20000, 0x30000
 _BANDS: Final = 4
 _TCA_KIND, _TCA_OPTIONS = 1, 2
-_NETEM_LOSS_MAX: Final = 0xFFFFFFFF
 _NETEM_REORDER, _NETEM_CORRUPT, _NETEM_RATE, _NETEM_LATENCY64, _NETEM_JITTER64, _NETEM_CORR = 3, 4, 6, 10, 11, 1
 _TBF_PARMS, _TBF_BURST = 1, 6
 _FRAME_BYTES: Final = 1514  # a full Ethernet frame
@@ -65,7 +69,7 @@ class Bottleneck:
 def in_flight_limit(rate_bps: int, delay_ns: int, buffer_bytes: int) -> int:
     """netem's limit in packets: the smallest packets at full rate for the whole delay, and the buffer behind it."""
     packets = ceil(rate_bps * delay_ns / (8e9 * MIN_PACKET_BYTES)) + ceil(buffer_bytes / MIN_PACKET_BYTES) + 1000
-    return min(packets, 0xFFFFFFFF)  # a 32-bit field
+    return min(packets, LIMIT_MAX)
 
 
 def _header(index: int, handle: int, parent: int, info: int = 0) -> bytes:
@@ -81,7 +85,7 @@ def _queue(index: int, handle: int, parent: int, kind: str, options: bytes, flag
 
 def netem_options(impairment: Impairment) -> bytes:
     """The full state: `change` overwrites what it names and keeps the rest, so everything is named."""
-    loss = min(round(impairment.loss * _NETEM_LOSS_MAX), _NETEM_LOSS_MAX)
+    loss = min(round(impairment.loss * LOSS_MAX), LOSS_MAX)
     return (
         struct.pack("=IIIIII", 0, impairment.limit, loss, 0, 0, 0)
         + netlink.attribute(_NETEM_CORR, struct.pack("=III", 0, 0, 0))
@@ -183,4 +187,4 @@ def parse_netem(answer: bytes) -> tuple[int, Impairment | None]:
     options = attributes[_TCA_OPTIONS]
     _, limit, loss, _, _, _ = struct.unpack_from("=IIIIII", options)
     (delay_ns,) = struct.unpack("=q", netlink.parse_attributes(options[24:])[_NETEM_LATENCY64])
-    return index, Impairment(delay_ns, loss / _NETEM_LOSS_MAX, limit)
+    return index, Impairment(delay_ns, loss / LOSS_MAX, limit)

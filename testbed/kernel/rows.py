@@ -27,8 +27,6 @@ CHANGE_DTYPE: Final = np.dtype(
 HELD_DTYPE: Final = np.dtype([("delay_ns", "<i8"), ("loss", "<u4"), ("limit", "<u4"), ("rate_bps", "<i8")])
 """What the kernel holds of a link end: netem's delay, loss in units of 1/(2^32 - 1), packets; the bottleneck's rate."""
 
-LOSS_MAX: Final = 0xFFFFFFFF
-
 
 def changes(indices: Sequence[int]) -> NDArray[np.uint8]:
     """A row of bytes for each interface index, shape (n, 160), to be filled by `fill`."""

@@ -11,6 +11,7 @@ from typing import Any
 from testbed.ground.errors import InputError
 from testbed.ground.units import format_utc
 from testbed.plan import model, store
+from testbed.plan.faults import FAULTS
 from testbed.plan.model import Plan
 
 DEFAULT_PARENT = Path("runs")
@@ -38,7 +39,7 @@ def create(
     model.save(plan, folder / "plan")
     store.write_parquet(plan, folder / "plan.parquet")
     _write(folder / "manifest.json", plan.manifest)
-    (folder / "faults.json").write_text(json.dumps(list(faults), indent=1) + "\n")
+    (folder / FAULTS).write_text(json.dumps(list(faults), indent=1) + "\n")
     _write(folder / "job.json", {"readback": readback, "pcap": pcap})
     return folder
 

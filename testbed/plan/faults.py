@@ -15,7 +15,6 @@ The last three take "loss" (share of packets), "rate" (share of the planned rate
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,11 +25,20 @@ from testbed.ground.errors import PlanError
 from testbed.orbits.sites import Site, great_circle_m
 from testbed.plan.model import Event, Plan
 
+FAULTS: Final = "faults.json"
+"""In the run directory: the entries known beforehand."""
+
+INBOX: Final = "inbox"
+"""Folder in the run directory: an entry in a file ID.json there is a fault to begin, while the run plays."""
+
 LOG: Final = "faults.jsonl"
 """In the run directory: a line for each beginning and each end, as they came about."""
 
 MOST_EXTRA_MS: Final = 100.0
-"""Assumption: no fault adds more to a delay; netem's limit leaves room for as much."""
+"""Assumption: no fault adds more to a delay."""
+
+_LONGEST_S: Final = 1e9
+"""Seconds that fit a schedule time in 64 bits of ns, with room."""
 
 _LATE_NS: Final = 10_000_000
 """Assumption: a packet is no later than this beside its plan, and may meet a fault that it would have escaped."""
@@ -96,10 +104,9 @@ def read_faults(path: Path, plan: Plan) -> tuple[Fault, ...]:
 
 def parse_fault(entry: Any, plan: Plan, *, where: str, now_ns: int = 0) -> Fault:
     """One entry, checked; without "at" it begins at `now_ns`. Raises PlanError that names `where`, value and mend."""
-    if not isinstance(entry, Mapping) or entry.get("kind") not in _KEYS:
-        kind = entry.get("kind") if isinstance(entry, Mapping) else entry
+    kind = entry.get("kind") if isinstance(entry, Mapping) else entry
+    if not isinstance(entry, Mapping) or not isinstance(kind, str) or kind not in _KEYS:
         raise PlanError(f"{where}: kind {kind!r} is not one of {', '.join(_KEYS)}")
-    kind = str(entry["kind"])
     effects = set() if kind in _LOSSES or kind == "link" else _EFFECTS
     for key in entry:
         if key not in _KEYS[kind] | _COMMON | effects:
@@ -196,11 +203,11 @@ def _inside(area: Any, plan: Plan, where: str) -> tuple[str, ...]:
 
 
 def _seconds(entry: Mapping[str, Any], key: str, where: str) -> int:
-    return round(_number(entry, key, 0.0, math.inf, 0.0, where) * NS_PER_S)
+    return round(_number(entry, key, 0.0, _LONGEST_S, 0.0, where) * NS_PER_S)
 
 
 def _number(entry: Mapping[str, Any], key: str, low: float, high: float, default: float, where: str) -> float:
     value = entry.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high or value == math.inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise PlanError(f"{where}: {key} {value!r} is not a number from {low:g} to {high:g}")
     return float(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from emulated import FakeKernel, S, wire
 from plan_data import small_plan
 
-from testbed.emulation.faults import INBOX, Faults
+from testbed.emulation.faults import Faults
 from testbed.emulation.loop import run_activities
 from testbed.emulation.player import Player
 from testbed.emulation.state import State
@@ -19,7 +20,7 @@ from testbed.emulation.timeline import compile_timeline
 from testbed.ground.clock import ManualClock
 from testbed.ground.errors import PlanError
 from testbed.kernel import queues
-from testbed.plan.faults import LOG, parse_fault, read_entries, with_faults
+from testbed.plan.faults import INBOX, LOG, parse_fault, read_entries, with_faults
 from testbed.plan.model import Plan
 
 
@@ -57,6 +58,8 @@ def test_each_kind_finds_its_links(plan: Plan) -> None:
     [
         ({"kind": "fire"}, "kind 'fire' is not one of"),
         (["x"], "is not one of"),
+        ({"kind": ["pop"]}, "kind .'pop'. is not one of"),
+        ({"kind": "pop", "node": "pop-milan", "at": 1e300}, "at 1e.300 is not a number"),
         ({"kind": "gateway"}, "gateway needs 'node'"),
         ({"kind": "gateway", "node": "rome"}, "no gateway 'rome'; there is gw-"),
         ({"kind": "rain", "node": "gw-none", "loss": 0.1}, "no node 'gw-none'"),
@@ -146,16 +149,42 @@ def test_faults_overlap_and_each_is_healed_by_its_own_end_only(plan: Plan, tmp_p
     assert {("congestion", 0, 3), ("congestion", 1, 1), ("pop", 5, 1)} <= set(windows)
 
 
+def test_a_fault_in_the_last_instant_begins_and_one_that_outlasts_the_plan_ends_with_it(
+    plan: Plan, tmp_path: Path
+) -> None:
+    here = {"kind": "congestion", "a": "pop-milan", "b": "ce-rome", "delay": 5}
+    last_s = plan.duration_ns / S - 0.01
+    player, _, _ = played(plan, tmp_path, [here | {"at": last_s}, here | {"at": 1, "for": 1_000_000}])
+    told = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    assert [(entry["act"], entry["id"], entry["time_ns"] / S) for entry in told] == [
+        ("begin", "2", 1.0),
+        ("begin", "1", pytest.approx(last_s)),
+    ]
+    number = next(n for n, k in enumerate(plan.links) if (k.a, k.b) == ("pop-milan", "ce-rome"))
+    assert player.wanted(number).delay_ns == int(plan.link_steps(number)["delay_ns"][-1]) + 10_000_000
+
+
+def test_delays_of_overlapping_faults_find_room_in_flight_and_keep_it(plan: Plan, tmp_path: Path) -> None:
+    here = {"kind": "congestion", "a": "pop-milan", "b": "ce-rome", "delay": 100, "at": 1, "for": 2}
+    number = next(n for n, k in enumerate(plan.links) if (k.a, k.b) == ("pop-milan", "ce-rome"))
+    first = plan.link_steps(number)[0]
+    player, _, _ = played(plan, tmp_path, [here] * 3)
+    before = wire(plan).limits[number]
+    assert player.wanted(number).limit == before + math.ceil(int(first["rate_bps"]) * 0.3 / (8 * 64))
+
+
 def test_a_fault_may_come_while_it_plays_and_a_bad_one_is_refused(plan: Plan, tmp_path: Path) -> None:
     (tmp_path / INBOX).mkdir()
     entry = {"kind": "congestion", "a": "pop-milan", "b": "ce-rome", "delay": 7, "for": 1}
-    (tmp_path / INBOX / "a.json").write_text(json.dumps({"id": "a", "entry": entry}))
-    (tmp_path / INBOX / "b.json").write_text(json.dumps({"id": "b", "entry": {"kind": "fire"}}))
+    (tmp_path / INBOX / "a.json").write_text(json.dumps(entry))
+    (tmp_path / INBOX / "b.json").write_text(json.dumps({"kind": "fire"}))
+    (tmp_path / INBOX / "c.json").write_bytes(b"{\xff")
     _, _, seen = played(plan, tmp_path, [])
     assert [delay_ns - seen[-1][0] for delay_ns, _, _ in seen[:4]] == [7_000_000, 7_000_000, 0, 0]
     told = {entry["id"]: entry for entry in map(json.loads, (tmp_path / LOG).read_text().splitlines())}
     assert told["b"]["act"] == "refused"
     assert "fire" in told["b"]["why"]
+    assert told["c"]["act"] == "refused"
     assert list((tmp_path / INBOX).iterdir()) == []
 
 
