@@ -109,6 +109,7 @@ def judge(plan: Plan, evidence: Evidence, samples: NDArray[np.void]) -> dict[str
         "valid": not reasons,
         "invalid_reasons": reasons,
         "budget": BUDGET,
+        "error_budget_us": _error_budget(plan, evidence, ticks, control),
         "samples": len(samples),
         "links": links,
         "paths": paths,
@@ -197,6 +198,35 @@ def _control(evidence: Evidence) -> dict[str, Any]:
         errors = np.abs(raw["rx_ns"] - raw["tx_ns"] - expected_ns) / 1e3
         found.append({"samples": len(raw), "error_us": _quantiles(errors)})
     return found[0] | {"chain": found[1] | {"hops": CONTROL_HOPS}}
+
+
+def _error_budget(
+    plan: Plan, evidence: Evidence, ticks: NDArray[np.void], control: dict[str, Any]
+) -> dict[str, float | None]:
+    """Where a link's error comes from, in µs; None where nothing tells.
+
+    kernel_timer: the median of the control link, which nothing changes. host_noise: how much more its 90th percentile
+    is. tick: how far the fastest link moves (steps between handovers, 99th percentile) while the latest of a hundred
+    ticks is not yet in effect. clock: the largest step of CLOCK_REALTIME, which stamps, against the schedule's clock.
+    """
+    alone = control["error_us"]
+    late_s = float(np.percentile(ticks["late_ns"], 99)) / 1e9 if len(ticks) else 0.0
+    steps = [abs(step) / 1e3 for step in evidence.clock_steps_ns]
+    return {
+        "kernel_timer": alone and alone["p50"],
+        "host_noise": alone and round(alone["p90"] - alone["p50"], 3),
+        "tick": round(_steepest_us_per_s(plan) * late_s, 3),
+        "clock": round(max(steps), 3) if steps else None,
+    }
+
+
+def _steepest_us_per_s(plan: Plan) -> float:
+    """How fast delays change, apart from jumps."""
+    one_link = np.diff(plan.steps["link"]) == 0
+    moved_us = np.abs(np.diff(plan.steps["delay_ns"]))[one_link] / 1e3
+    passed_s = np.diff(plan.steps["time_ns"])[one_link] / 1e9
+    moving = (moved_us > 0) & (passed_s > 0)
+    return float(np.percentile(moved_us[moving] / passed_s[moving], 99)) if moving.any() else 0.0
 
 
 def _tick_lateness_ms(ticks: NDArray[np.void]) -> dict[str, float] | None:

@@ -34,7 +34,6 @@ class Faults:
         self._waiting: list[tuple[int, int, str, str, Fault]] = []  # when, order, begin or end, id, fault
         self._active: dict[str, Fault] = {}
         self._poll_ns = 0
-        (folder / INBOX).mkdir(exist_ok=True)
         for number, fault in enumerate(known, 1):
             self._await(str(number), fault)
 

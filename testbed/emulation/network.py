@@ -167,6 +167,11 @@ class Emulation:
         if isinstance(self._clock, RealClock):
             self._clock.set_speed(speed)
 
+    def advance_ns(self, delta_ns: int) -> None:
+        """Step the schedule ahead, also while it is paused; its changes on the way are made one after the other."""
+        if isinstance(self._clock, RealClock):
+            self._clock.advance_ns(delta_ns)
+
     def stop(self) -> None:
         """Stop playing; the network keeps its last state."""
         self._stopping.set()

@@ -14,7 +14,9 @@ from typing import Any, Protocol
 from mininet.link import Intf, Link
 from mininet.node import Node
 
-from testbed.kernel import filters, links
+from testbed.emulation import shaping
+from testbed.ground.errors import InputError
+from testbed.kernel import filters, links, queues
 from testbed.kernel.namespaces import Namespace, set_sysctl
 from testbed.kernel.netlink import Message, Netlink
 
@@ -182,14 +184,32 @@ class EmulatedIntf(Intf):
     node: EmulatedNode
     addresses: tuple[links.Address, links.Address]  # IPv4, IPv6; the wiring gives them
     dark = False  # by hand
+    _shaped = False  # by TCLink's words
 
     @property
     def index(self) -> int:
         """The kernel's interface index in the node's namespace."""
         return self.node.indices[self.name]
 
-    def config(self, **_params: Any) -> dict[str, Any]:
-        return {}
+    def config(self, **params: Any) -> dict[str, Any]:
+        """TCLink's words (`shaping`), on a link that a person has added; a plan's link is the plan's.
+
+        Said again they replace all that was said before, and what waits in the queues is lost.
+        """
+        if not params.keys() & (shaping.NAMES | shaping.NOT_HERE):
+            return {}
+        what = f"{self.name} of {self.node.name}"
+        if hasattr(self, "addresses"):
+            raise InputError(
+                f"{what}: its delay is the plan's: change it with 'testbed event', or set up a link beside"
+            )
+        impairment, bottleneck = shaping.shape(what, params)
+        again = [queues.remove(self.index, what)] if self._shaped else []
+        self.node.tell([*again, *queues.build(self.index, impairment, bottleneck, what)])
+        self._shaped = True
+        if self.node.emulation.started:
+            self.node.emulation.settle()
+        return params
 
     def ifconfig(self, *args: str) -> str | None:
         """Mininet's `configLinkStatus` and `link a b down` come here.
@@ -220,12 +240,15 @@ class EmulatedIntf(Intf):
 
 
 class EmulatedLink(Link):
-    """A veth pair made over netlink, each end at once in its own namespace."""
+    """A veth pair made over netlink, each end at once in its own namespace; by hand with TCLink's words, if need be."""
 
     def __init__(self, node1: EmulatedNode, node2: EmulatedNode, **params: Any) -> None:
+        shape = {name: params.pop(name) for name in (shaping.NAMES | shaping.NOT_HERE) & params.keys()}
         super().__init__(node1, node2, **(params | {"intf": EmulatedIntf}))
         if node1.emulation.started:
             node1.emulation.settle()
+        for interface in (self.intf1, self.intf2):  # once both are up: a queue works at once if its end has carrier
+            interface.config(**shape)
 
     @classmethod
     def makeIntfPair(

@@ -70,6 +70,18 @@ class TestbedCLI(CLI):
             self._emulation.set_speed(speed)
         self.do_time("")
 
+    def do_step(self, line: str) -> None:
+        """step S: go S seconds of schedule ahead at once, 0.001 to 86400; also in a pause, which goes on."""
+        try:
+            seconds = float(line)
+        except ValueError:
+            seconds = 0.0
+        if not 0.001 <= seconds <= 86_400:
+            error(f"step '{line.strip()}' is not a number from 0.001 to 86400\n")
+            return
+        self._emulation.advance_ns(round(seconds * 1e9))
+        self.do_time("")
+
     def do_links(self, line: str) -> None:
         """links [NODE]: every direction with netem, or those of a node: up or down, delay, loss, as it is set now."""
         plan, player = self._emulation.wiring.plan, self._emulation.player

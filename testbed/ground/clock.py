@@ -53,6 +53,10 @@ class RealClock:
         passed_ns = time.monotonic_ns() - begin_ns
         return time_ns + (passed_ns if speed == 1.0 else round(passed_ns * speed))
 
+    def advance_ns(self, delta_ns: int) -> None:
+        """Jump ahead; what is due meanwhile is due at once."""
+        self._line = (time.monotonic_ns(), self.now_ns() + delta_ns, self.speed)
+
     def sleep_until_ns(self, time_ns: int) -> None:
         remaining_ns = time_ns - self.now_ns()
         if remaining_ns > 0:

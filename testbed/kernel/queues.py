@@ -33,7 +33,7 @@ LOSS_MAX: Final = 0xFFFFFFFF
 PRIORITY_BYTES: Final = 65_536
 """Assumption: buffer of each priority band (CS6, EF, AF); best effort has the link's own."""
 
-_NEWQDISC, _GETQDISC = 36, 38
+_NEWQDISC, _DELQDISC, _GETQDISC = 36, 37, 38
 _ROOT: Final = 0xFFFFFFFF
 _NETEM, _TBF, _PRIO = 0x10000, 0x20000, 0x30000
 _BANDS: Final = 4
@@ -131,6 +131,11 @@ def build(index: int, impairment: Impairment, bottleneck: Bottleneck | None, wha
         ),
         classify_by_dscp(index, _PRIO, what),
     ]
+
+
+def remove(index: int, what: str) -> Message:
+    """Remove all queues of an interface, with what waits in them."""
+    return netlink.message(_DELQDISC, 0, _header(index, 0, _ROOT), f"removal of the queues of {what}")
 
 
 def add_bottleneck(index: int, bottleneck: Bottleneck, what: str) -> Message:

@@ -11,7 +11,7 @@ from typing import Any
 from testbed.ground.errors import InputError
 from testbed.ground.units import format_utc
 from testbed.plan import model, store
-from testbed.plan.faults import FAULTS
+from testbed.plan.faults import FAULTS, INBOX
 from testbed.plan.model import Plan
 
 DEFAULT_PARENT = Path("runs")
@@ -36,6 +36,7 @@ def create(
         raise InputError(f"run directory {folder} exists: runs are never overwritten, choose another --out") from None
     except OSError as error:
         raise InputError(f"run directory {folder}: {error.strerror}: choose a folder you may write to") from None
+    (folder / INBOX).mkdir()
     model.save(plan, folder / "plan")
     store.write_parquet(plan, folder / "plan.parquet")
     _write(folder / "manifest.json", plan.manifest)

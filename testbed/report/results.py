@@ -124,6 +124,7 @@ def _audit(evidence: Evidence) -> dict[str, Any] | None:
     return {
         "valid": audit["valid"],
         "budget": audit["budget"],
+        "error_budget_us": audit["error_budget_us"],
         "samples": audit["samples"],
         "one_way_delay_error_us": _quantiles_us(_steady(samples[~samples["path"]])),
         "links": audit["links"],

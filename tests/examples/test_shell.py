@@ -14,8 +14,8 @@ pytestmark = pytest.mark.examples
 
 def test_the_shell_runs_mininets_commands_and_our_own(open_folder: Path) -> None:
     script = "sats\ntime\nrome ping -c2 dc-rome\npy net.linksBetween(net['rome'], net['ut-rome'])\n"
-    script += "links ce-rome\nroute ut-rome\nspeed 60\npause\nsh sleep 1.2\ntime\npause\n"
-    script += "speed fast\nroute nobody\ncapture rome rome-eth9 a.pcap\nexit\n"
+    script += "links ce-rome\nroute ut-rome\nspeed 60\npause\nsh sleep 1.2\ntime\nstep 2.5\npause\n"
+    script += "step back\nspeed fast\nroute nobody\ncapture rome rome-eth9 a.pcap\nexit\n"
     command = [TESTBED, "shell", "starlink-italy", "--duration", "30"]
     done = subprocess.run(command, cwd=open_folder, input=script, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -27,11 +27,13 @@ def test_the_shell_runs_mininets_commands_and_our_own(open_folder: Path) -> None
     assert "default → " in done.stdout
     said = done.stdout + done.stderr
     assert "speed 'fast' is not a number from 0.01 to 1000" in said
+    assert "step 'back' is not a number from 0.001 to 86400" in said
     assert "route 'nobody': no such node" in said
     assert "write node, interface and file" in said
     told = re.findall(r"([0-9.]+) s of 30 s, speed ([0-9]+)", done.stdout)
-    assert [speed for _, speed in told] == ["1", "60", "0", "0", "60"]
-    paused, after = (float(seconds) for seconds, _ in told[2:4])
+    assert [speed for _, speed in told] == ["1", "60", "0", "0", "0", "60"]
+    paused, after, stepped = (float(seconds) for seconds, _ in told[2:5])
     assert after == paused  # a second later
+    assert stepped == pytest.approx(after + 2.5)
     assert list(open_folder.glob("runs/*")) == []  # a conversation leaves no results
     assert guests(open_folder) == []

@@ -27,8 +27,8 @@ S = 1_000_000_000
 LEFT, RIGHT = 2, 3
 """A node's interface index towards its neighbour on that side."""
 
-SO_SNDBUFFORCE = 32  # asm-generic/socket.h; a packet in a queue is in its sender's buffer
-_BUFFER_BYTES = 8 << 20
+SO_SNDBUFFORCE, SO_RCVBUFFORCE = 32, 33  # asm-generic/socket.h; a packet in a queue is in its sender's buffer
+_BUFFER_BYTES = 32 << 20
 _NUMBER = struct.Struct("!I")
 
 
@@ -69,10 +69,13 @@ class Line:
         link, host = (node, 1) if side == RIGHT else (node - 1, 2)
         return ipaddress.ip_address(f"10.9.{link}.{host}" if version == 4 else f"fd09:{link}::{host}")
 
-    def stream(self, version: int = 4, port: int = 5_000, *, dscp: int = 0, payload_bytes: int = 64) -> Stream:
+    def stream(
+        self, version: int = 4, port: int = 5_000, *, dscp: int = 0, payload_bytes: int = 64, stamped: bool = True
+    ) -> Stream:
         """Packets from the first node to the last; closed with the line."""
         sink = str(self.address(len(self.spaces) - 1, LEFT, version))
-        stream = Stream(self.spaces[0], self.spaces[-1], sink, port, dscp=dscp, payload_bytes=payload_bytes)
+        ends = self.spaces[0], self.spaces[-1]
+        stream = Stream(*ends, sink, port, dscp=dscp, payload_bytes=payload_bytes, stamped=stamped)
         self._streams.append(stream)
         return stream
 
@@ -107,16 +110,26 @@ class Line:
 
 
 class Stream:
-    """Numbered UDP packets from one namespace to an address in another, stamped by the kernel at both ends."""
+    """Numbered UDP packets from one namespace to an address in another; `stamped` by the kernel at both ends."""
 
     def __init__(
-        self, source: Namespace, sink: Namespace, address: str, port: int, *, dscp: int = 0, payload_bytes: int = 64
+        self,
+        source: Namespace,
+        sink: Namespace,
+        address: str,
+        port: int,
+        *,
+        dscp: int = 0,
+        payload_bytes: int = 64,
+        stamped: bool = True,
     ) -> None:
         with source.entered():
-            self._tx = open_udp("::" if ":" in address else "0.0.0.0", dscp=dscp, tx_stamps=True)
+            self._tx = open_udp("::" if ":" in address else "0.0.0.0", dscp=dscp, tx_stamps=stamped)
         self._tx.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, _BUFFER_BYTES)
         with sink.entered():
-            self._rx = open_udp(address, port, rx_stamps=True)
+            self._rx = open_udp(address, port, rx_stamps=stamped)
+        self._rx.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, _BUFFER_BYTES)
+        self._stamped = stamped
         self._to = (address, port)
         self._padding = bytes(payload_bytes - _NUMBER.size)
         self.wire_bytes = payload_bytes + 8 + (40 if ":" in address else 20) + 14
@@ -134,7 +147,7 @@ class Stream:
         """Take in what has arrived."""
         self._sent_ns.update(tx_stamps(self._tx))
         for payload, _, time_ns in receive(self._rx):
-            assert time_ns != NO_STAMP
+            assert time_ns != NO_STAMP or not self._stamped
             self.arrived.append(_NUMBER.unpack_from(payload)[0])
             self.arrived_ns.append(time_ns)
 

@@ -13,9 +13,12 @@ import pytest
 from mininet.link import TCLink
 from mininet.net import Mininet
 from mininet.node import Host, OVSSwitch
+from netem_line import tc
 from test_network import plan, rtt_ms
 
 from testbed.emulation.network import PlanTopo
+from testbed.emulation.nodes import EmulatedLink
+from testbed.ground.errors import InputError
 
 OFFICE_MS = 15.0
 CONTROL = Path("/usr/share/openvswitch/scripts/ovs-ctl")
@@ -64,6 +67,26 @@ def test_desks_reach_each_other_through_the_switch(net: Mininet) -> None:
 def test_a_desk_reaches_the_terminal_and_the_terminal_the_data_centre(net: Mininet) -> None:
     assert "2 received" in net["desk1"].cmd("ping -c2 -i0.3 192.168.7.1")
     rtt_ms(net["rome"].cmd(f"ping -c1 {net['dc'].IP()}"))
+
+
+def test_a_link_of_our_own_takes_tclinks_words_and_a_planned_one_refuses_them(net: Mininet) -> None:
+    a, b = net["ut-rome"], net["gw"]
+    link = net.addLink(a, b, cls=EmulatedLink, intfName1="by-hand", intfName2="by-hand2", bw=8, delay="20ms", loss=0)
+    for interface, address in ((link.intf1, "192.168.9.1/24"), (link.intf2, "192.168.9.2/24")):
+        interface.setIP(address)
+    assert "1 received" in a.cmd("ping -c1 192.168.9.2")  # asks for the neighbour's address first
+    assert 40.0 < rtt_ms(a.cmd("ping -c1 192.168.9.2")) < 45.0
+    netem, tbf, *_ = tc(a.namespace, "qdisc", "show", "dev", "by-hand")
+    assert (netem["options"]["delay"]["delay"], tbf["options"]["rate"]) == (0.02, 1_000_000)  # bytes per second
+    for interface in (link.intf1, link.intf2):
+        interface.config(delay="30ms", loss=100)
+    (netem,) = tc(a.namespace, "qdisc", "show", "dev", "by-hand")
+    assert (netem["options"]["delay"]["delay"], netem["options"]["loss-random"]["loss"]) == (0.03, 1)
+    assert "100% packet loss" in a.cmd("ping -c1 -W0.3 192.168.9.2")
+    net.delLink(link)
+    (planned,) = net.linksBetween(net["gw"], net["pop"])
+    with pytest.raises(InputError, match=r"gw.* of gw: its delay is the plan's"):
+        planned.intf1.config(delay="5ms")
 
 
 def test_links_and_hosts_come_and_go_while_it_runs(net: Mininet) -> None:

@@ -241,6 +241,7 @@ def make_audit(plan: Plan, samples: np.ndarray) -> dict[str, Any]:
     return {
         "valid": True,
         "invalid_reasons": [],
+        "error_budget_us": {"kernel_timer": 55.0, "host_noise": 20.0, "tick": 0.1, "clock": 0.5},
         "budget": {"link_p50_us": 150, "link_p90_us": 300, "path_p50_us_per_hop": 120, "path_p90_us_per_hop": 200},
         "samples": len(samples),
         "links": links,

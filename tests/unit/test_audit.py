@@ -240,6 +240,29 @@ def test_noise_on_the_control_links_alone_harms_nobody() -> None:
     assert audit["control"]["error_us"]["p50"] > 5_000
 
 
+def test_each_part_of_the_error_budget_tells_of_its_own_cause() -> None:
+    evidence = perfect()
+    plain = findings(evidence)["error_budget_us"]
+    assert 40 < plain["kernel_timer"] < 80
+    assert 10 < plain["host_noise"] < 60
+    assert plain["clock"] == 0.02
+    assert findings(replace(evidence, clock_steps_ns=[-70_000]))["error_budget_us"] == plain | {"clock": 70.0}
+    slow = [replace(tick, late_ns=20 * MS) for tick in evidence.ticks]
+    assert findings(replace(evidence, ticks=slow))["error_budget_us"] == plain | {
+        "tick": pytest.approx(10 * plain["tick"], abs=0.01)
+    }
+    evidence.raw["rx_ns"][rows(evidence, CONTROL, 0)] += 30_000
+    late = findings(evidence)["error_budget_us"]
+    assert late == plain | {"kernel_timer": pytest.approx(plain["kernel_timer"] + 30, abs=0.01)}
+    rising = PLAN.steps.copy()
+    rising["delay_ns"] = MS  # all of them still, but for one
+    mine = np.flatnonzero(rising["link"] == BUSY)
+    rising = np.insert(rising, mine[-1] + 1, rising[mine[-1]])
+    rising["time_ns"][mine[-1] + 1] += S
+    rising["delay_ns"][mine[-1] + 1] += 50_000  # 50 µs in a second, and each tick 2 ms late
+    assert findings(perfect(), replace(PLAN, steps=rising))["error_budget_us"]["tick"] == pytest.approx(0.1)
+
+
 def test_a_control_probe_without_both_stamps_says_nothing() -> None:
     evidence = perfect()
     for index in (0, 1):

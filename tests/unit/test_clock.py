@@ -55,6 +55,9 @@ def test_a_real_clock_runs_at_its_speed_and_never_jumps_when_that_changes(monkey
     assert clock.now_ns() == 6_000 * MS
     now_ns += 10 * MS
     assert clock.now_ns() == 6_005 * MS
+    clock.advance_ns(1_000 * MS)
+    now_ns += 10 * MS
+    assert (clock.now_ns(), clock.speed) == (7_010 * MS, 0.5)
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ def test_a_run_directory_holds_the_plan_and_is_never_overwritten(tmp_path: Path)
     assert json.loads((folder / "job.json").read_text()) == {"readback": False, "pcap": True}
     assert {path.name for path in folder.iterdir()} == {
         "faults.json",
+        "inbox",
         "job.json",
         "manifest.json",
         "plan",

@@ -1,0 +1,50 @@
+"""docs/faults.md as it is written: its file goes into a run, its commands into the run while it plays."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from commands import TESTBED, run
+
+pytestmark = pytest.mark.examples
+
+DOC = (Path(__file__).parents[2] / "docs" / "faults.md").read_text()
+ENTRIES = json.loads("".join(re.findall(r"^    ( ?[\[{].*[,\]])$", DOC, re.MULTILINE)))
+COMMANDS = [shlex.split(line) for line in re.findall(r"^    testbed (event .*)$", DOC, re.MULTILINE)]
+
+
+def test_what_the_document_says_happens(open_folder: Path) -> None:
+    assert {entry["kind"] for entry in ENTRIES} | {command[2] for command in COMMANDS} == {
+        "link", "rain", "jam", "gateway"
+    }  # fmt: skip
+    (open_folder / "faults.json").write_text(json.dumps(ENTRIES))
+    started = [TESTBED, "run", "starlink-italy", "--events", "faults.json", "--duration", "16", "--format", "json"]
+    with subprocess.Popen(
+        started, cwd=open_folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
+    ) as process:
+        while not list(open_folder.glob("runs/*/live.json")):
+            assert process.poll() is None, "the run ended before it played"
+            time.sleep(0.1)
+        for command in COMMANDS:
+            told = run(*command, cwd=open_folder)
+            assert told.code == 0, told.stderr
+            assert told.stdout.startswith(command[2]), told.stdout
+        refused = run("event", "latest", "gateway", "gw-none", cwd=open_folder)
+        assert (refused.code, refused.stdout) == (2, "")
+        assert "no gateway 'gw-none'" in refused.stderr
+        report = json.loads(process.communicate()[0])
+    (log,) = open_folder.glob("runs/*/faults.jsonl")
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    begun = sorted(line["kind"] for line in lines if line["act"] == "begin")
+    assert begun == sorted([entry["kind"] for entry in ENTRIES] + [command[2] for command in COMMANDS])
+    assert {line["act"] for line in lines} == {"begin", "end"}
+    assert report["audit"]["readback_mismatches"] == 0
+    assert report["audit"]["unplanned_losses"] == 0
+    assert {flow["integrity"]["verdict"] for flow in report["flows"]} <= {"intact", "invalid"}
+    assert sum(flow["lost"] for flow in report["flows"]) > 0  # the faults were real
