@@ -9,6 +9,7 @@ from testbed.bench import networks
 from testbed.bench.context import Context
 from testbed.bench.inside import Answer, call
 from testbed.bench.rows import Reference, Row
+from testbed.emulation.audit import BUDGET
 from testbed.lab.place import Place
 from testbed.orbits.presets import STARLINK_GEN1
 from testbed.orbits.walker import Shell
@@ -26,6 +27,7 @@ SMALL = {"native": Shell("A", 2_000e3, 53.0, 10, 10, 1), "uml": Shell("A", 8_000
 
 _RECORD_MB = 6_144
 _PINGS = 3
+_HOP_US = BUDGET["path_p50_us_per_hop"]  # what the audit allows a path
 _REACH = 120  # half of planes and slots together must be below 64 hops, Linux' time to live
 
 
@@ -58,10 +60,10 @@ def _whole(context: Context, place: Place, shell: Shell, *, memory_mb: int) -> l
     if record:
         rows.insert(1, Row(f"{what}: memory of the guest", memory_mb / 1024, "GiB", "lower", 6.0))
     if context.impaired(place):
-        error = abs(told["rtt_ms"] / told["planned_rtt_ms"] - 1) * 100
+        error_us = abs(told["rtt_ms"] - told["planned_rtt_ms"]) * 1e3 / told["hops"]
         planned = Reference("ms planned", told["planned_rtt_ms"])
         rows.append(Row(f"{what}: ping across, least", told["rtt_ms"], "ms", "lower", None, planned))
-        rows.append(Row(f"{what}: ping's error", error, "%", "lower", 2.0))
+        rows.append(Row(f"{what}: ping's error per hop, {told['hops']} hops", error_us, "µs", "lower", _HOP_US))
     return rows
 
 

@@ -78,7 +78,8 @@ def _ping(net: Mininet, plan: Plan, count: int) -> dict[str, Any]:
     if not received:
         raise RunError(f"none of {count} pings from {path[0]} to {path[-1]} was answered")
     least = float(said.split("= ")[1].split("/")[0])
-    return {"pings": count, "received": received, "rtt_ms": least, "planned_rtt_ms": _round_trip_ms(plan)}
+    hops = sum(len(one_way[0].nodes) - 1 for one_way in plan.paths[:2])
+    return {"pings": count, "received": received, "rtt_ms": least, "planned_rtt_ms": _round_trip_ms(plan), "hops": hops}
 
 
 def ping_errors(folder: Path, *, count: int) -> dict[str, float]:
