@@ -29,6 +29,7 @@ def test_netem_tier_in_the_guest(tests: str, open_folder: Path, capfd: pytest.Ca
             pytest.fail(f"tier netem skipped in CI: {missing}", pytrace=False)
         pytest.skip(missing)
     command = [
+        "env", f"TESTBED_KILLS={os.environ.get('TESTBED_KILLS', '6')}",
         sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--color=no", "-q", "-ra", "--durations=15",
         f"--basetemp={open_folder}/in-guest", *tests.split(),
     ]  # fmt: skip

@@ -17,7 +17,7 @@ from testbed.plan.build import build_plan
 from testbed.plan.inputs import elements
 from topologies.starlink_italy import scenario
 
-KILLS = int(os.environ.get("TESTBED_KILLS", "6"))  # 50 by hand: docs/limitations.md tells when that was done
+KILLS = int(os.environ.get("TESTBED_KILLS", "6"))  # 50 by hand, three minutes
 LONGEST_S = 4.5  # building, the lead, and a good part of the play
 
 
