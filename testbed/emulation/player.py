@@ -23,6 +23,7 @@ from testbed.ground.clock import Clock
 from testbed.ground.errors import KernelError
 from testbed.ground.records import TICK_DTYPE
 from testbed.kernel import filters, queues, rows
+from testbed.kernel.links import signal
 from testbed.kernel.netlink import Message, Netlink
 from testbed.kernel.queues import Impairment
 
@@ -128,7 +129,8 @@ class Player:
             self._set_rate(int(link))
         for link in links[comes]:
             end = self._ends[link]
-            self._sockets[end.far_node].send([filters.relight(end.far_index, end.what)])
+            lit = [filters.relight(end.far_index, end.what), signal(end.far_index, present=True)]
+            self._sockets[end.far_node].send(lit)
         routed = 0
         for node, messages in routes:
             self._sockets[node].send(messages)
@@ -139,7 +141,8 @@ class Player:
             if not self._room[link]:
                 self._sockets[end.far_node].send([filters.ingress(end.far_index, end.what)])
                 self._room[link] = True
-            self._sockets[end.far_node].send([filters.darken(end.far_index, end.what)])
+            dark = [filters.darken(end.far_index, end.what), signal(end.far_index, present=False)]
+            self._sockets[end.far_node].send(dark)
         now_ns = clock.now_ns()
         for node, echo in answers:
             self._compare(now_ns, node, *queues.parse_netem(echo))

@@ -194,7 +194,7 @@ class Wiring:
         if number == 0:
             messages += [filters.darken(end.far_index, end.what), filters.relight(end.far_index, end.what)]
         if not lit:
-            messages.append(filters.darken(end.far_index, end.what))
+            messages += [filters.darken(end.far_index, end.what), links.signal(end.far_index, present=False)]
         return messages
 
     def impairment(self, number: int, step: Any) -> queues.Impairment:

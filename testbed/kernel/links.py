@@ -20,6 +20,9 @@ LOOPBACK_INDEX: Final = 1  # in every namespace
 
 _NEWLINK, _DELLINK, _NEWADDR, _NEWNEIGH, _NEWROUTE, _DELROUTE = 16, 17, 20, 28, 24, 25
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_LINKINFO, _IFLA_NET_NS_FD = 1, 3, 4, 18, 28
+_IFLA_OPERSTATE, _IFLA_LINKMODE = 16, 17
+_OPER_DORMANT, _OPER_UP = 5, 6  # RFC 2863, ifOperStatus; linux/if.h
+_MODE_DEFAULT, _MODE_DORMANT = 0, 1
 _IFLA_TX_QUEUES, _IFLA_RX_QUEUES, _IFLA_GSO_MAX_SEGS = 31, 32, 40
 _INFO_KIND, _INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
 _IFF_UP: Final = 1
@@ -67,6 +70,19 @@ def set_up(index: int, *, up: bool = True) -> Message:
     """Raise an interface, or take it down. A veth's ends can only be raised once both exist."""
     payload = _interface(index, _IFF_UP if up else 0, _IFF_UP)
     return netlink.message(_NEWLINK, 0, payload, f"interface {index} {'up' if up else 'down'}")
+
+
+def signal(index: int, *, present: bool) -> Message:
+    """Give an interface its signal, or take it: without, `ip link` says NO-CARRIER and routing daemons leave it.
+
+    The kernel's word for it is 'dormant' (RFC 2863). The interface keeps its addresses, neighbours and routes, all of
+    which it would lose if one end of the veth were taken down, the only other way.
+    """
+    states = (_OPER_UP, _MODE_DEFAULT) if present else (_OPER_DORMANT, _MODE_DORMANT)
+    payload = _interface(index)
+    for kind, state in zip((_IFLA_OPERSTATE, _IFLA_LINKMODE), states, strict=True):
+        payload += netlink.attribute(kind, bytes([state]))
+    return netlink.message(_NEWLINK, 0, payload, f"signal of interface {index}")
 
 
 def single_frames(index: int) -> Message:
