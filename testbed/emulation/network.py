@@ -29,6 +29,7 @@ from testbed.ground.errors import RunError
 from testbed.kernel.local import await_local
 from testbed.kernel.namespaces import Namespace
 from testbed.kernel.netlink import Message, Netlink
+from testbed.kernel.steering import steer
 from testbed.plan.model import Plan
 
 
@@ -104,6 +105,7 @@ class Emulation:
 
     def attach(self, node: EmulatedNode) -> None:
         """Called by each node when it has been made."""
+        node.number = len(self.wiring.nodes)
         self.wiring.nodes[node.name] = node
 
     @property
@@ -130,6 +132,8 @@ class Emulation:
             with empty.entered(), Netlink() as netlink:
                 netlink.send(pairs)
             empty.close()
+            new = [(node.namespace, node.take_unsteered(), node.number) for node in self.wiring.nodes.values()]
+            steer([(space, names, number) for space, names, number in new if names])
         for node in self.wiring.nodes.values():
             node.settle()
 

@@ -54,12 +54,14 @@ class EmulatedNode(Node):
     """A Mininet node in an anonymous namespace."""
 
     forwards = False
+    number = 0  # its place among the emulation's nodes
 
     def __init__(self, name: str, emulation: Lifecycle, **params: Any) -> None:
         self._constructed = False
         self._pid: int | None = None
         self._last_index = links.LOOPBACK_INDEX
         self.indices: dict[str, int] = {}  # interface index by name
+        self._unsteered: list[str] = []
         self.emulation = emulation
         self._untold: list[Message] = []
         self.namespace = Namespace()
@@ -76,7 +78,13 @@ class EmulatedNode(Node):
         """Index for an interface about to be made."""
         self._last_index += 1
         self.indices[name] = self._last_index
+        self._unsteered.append(name)
         return self._last_index
+
+    def take_unsteered(self) -> list[str]:
+        """Names of the interfaces that are new since this was asked last."""
+        names, self._unsteered = self._unsteered, []
+        return names
 
     def tell(self, messages: list[Message]) -> None:
         """Have the kernel do this when the emulation settles next, in order and after the links that it has joined."""

@@ -16,6 +16,7 @@ from testbed.emulation.wiring import Wiring
 from testbed.kernel import links, queues
 from testbed.kernel.namespaces import Namespace, set_sysctl
 from testbed.kernel.netlink import Netlink
+from testbed.kernel.steering import steer
 from testbed.plan.model import Plan
 
 CONTROL_DELAY_NS: Final = 5_000_000
@@ -66,6 +67,7 @@ class ControlChain:
             ]
         )
         far.send([links.set_up(_BEHIND), links.address(_BEHIND, ends[1], 31)])
+        steer([(self._namespaces[hop + end], [names[end]], hop + end) for end in (0, 1)])
 
     def sockets(self) -> dict[str, socket.socket]:
         """A probing socket at the first node, the second and the last."""

@@ -20,6 +20,7 @@ from testbed.kernel.local import await_local
 from testbed.kernel.namespaces import Namespace, set_sysctl
 from testbed.kernel.netlink import Netlink
 from testbed.kernel.queues import Bottleneck, Impairment
+from testbed.kernel.steering import steer
 from traffic.timestamps import NO_STAMP, open_udp, receive, tx_stamps
 
 MS = 1_000_000
@@ -94,6 +95,7 @@ class Line:
             mtu=1500,
         )
         self.netlinks[link].send([pair])
+        steer([(self.spaces[link], [f"n{link}-eth1"], link), (self.spaces[link + 1], [f"n{link + 1}-eth0"], link + 1)])
         for node, side in ends:  # both before the queues: an interface works at once if it gets its queue with carrier
             self.netlinks[node].send([links.set_up(side)])
         for (node, side), (peer, far), mac in zip(ends, ends[::-1], macs[::-1], strict=True):

@@ -84,7 +84,9 @@ def test_the_limit_counts_packets_in_flight(line: Line) -> None:
     for _ in range(80):
         numbered.send()
     settle([numbered], 350 * MS)
-    assert numbered.lost == list(range(50, 80))
+    places = len(numbered.arrived)
+    assert places in (49, 50)  # one may hold a report of the kernel's own on IPv6 multicast
+    assert numbered.lost == list(range(places, 80))
 
 
 def test_a_loaded_link_delays_best_effort_by_its_buffer_and_nothing_else() -> None:

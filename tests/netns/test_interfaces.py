@@ -58,6 +58,29 @@ def test_an_interface_goes_up_and_down(pair: Pair) -> None:
         assert [("UP" in ip(space, "link", "show")[1]["flags"]) for space in pair.spaces] == [up, up]
 
 
+def test_without_signal_ip_says_no_carrier_and_nothing_that_was_configured_is_lost(wired: Pair) -> None:
+    space, netlink = wired.spaces[0], wired.netlinks[0]
+    there = ipaddress.ip_network("10.9.0.0/24")
+    netlink.send([links.route(there, A, PEER[0])])
+
+    def configured() -> tuple[list[Any], ...]:
+        return (
+            [address["local"] for address in ip(space, "address", "show", "dev", "a-eth0")[0]["addr_info"]],
+            [(entry["dst"], entry["lladdr"]) for entry in ip(space, "neigh", "show", "nud", "permanent")],
+            [entry["dst"] for entry in ip(space, "route", "show")],
+        )
+
+    before = configured()
+    assert all(before)
+    for present in (False, True, True, False, False, True):  # said twice it holds as well
+        netlink.send([links.signal(A, present=present)])
+        (end,) = ip(space, "link", "show", "dev", "a-eth0")
+        assert ("NO-CARRIER" in end["flags"], end["operstate"]) == (not present, "UP" if present else "DORMANT")
+        assert configured() == before
+    assert ip(wired.spaces[1], "link", "show", "dev", "b-eth7")[0]["operstate"] == "UP"  # each end has its own
+    assert command(space, "ping", "-c1", "-W1", str(PEER[0])).returncode == 0
+
+
 def test_deleting_one_end_deletes_both(pair: Pair) -> None:
     pair.netlinks[1].send([links.delete(B)])
     assert [len(ip(space, "link", "show")) for space in pair.spaces] == [1, 1]

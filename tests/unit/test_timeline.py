@@ -22,7 +22,7 @@ from testbed.kernel.netlink import Message
 from testbed.kernel.queues import MIN_PACKET_BYTES
 from testbed.plan.model import Plan
 
-NEWFILTER, DELFILTER, NEWROUTE = 44, 45, 24  # linux/rtnetlink.h
+NEWFILTER, DELFILTER, NEWROUTE, NEWLINK = 44, 45, 24, 16  # linux/rtnetlink.h
 ORDERS = ["hold", "drop", "reorder"]
 
 
@@ -115,6 +115,8 @@ def test_first_what_packets_need_then_routes_from_the_far_side_then_what_goes(or
             elif kind(message) == NEWFILTER:
                 places.append(3)
                 downs += 1
+            elif kind(message) == NEWLINK:
+                places.append(places[-1])  # the signal comes and goes with the filter
             else:
                 held = queues.parse_netem(message.data[16:])[1]
                 assert held is not None
