@@ -33,6 +33,7 @@ POWERS_OF_TWO = tuple(str(2**exponent) for exponent in range(11))
 PARAMETERS: tuple[Parameter, ...] = (
     Choice("order", "hold", "what a handover does to packets in flight", ("hold", "drop", "reorder")),
     Whole("outage_ms", "20", "how long a handover cuts the user link; only with order=drop", 1, 5_000),
+    Choice("routing", "plan", "who sets the routes: the plan, or FRR (OSPF) in every router", ("plan", "frr")),
     Switch("esn", "on", "extended sequence numbers of ESP (RFC 4303)"),
     Whole("window", "1024", "anti-replay window of ESP, packets", 64, 4_096),
     Choice("generator", "struct", "what builds the packets; Scapy gets fewer to build", ("struct", "scapy")),
@@ -76,6 +77,12 @@ ASSUMPTIONS = (
     "links are made 1 s before their slot and kept 1 s after it",
 )
 
+ROUTING_ASSUMPTIONS = {
+    "plan": "routes move at the slot's boundary, everywhere at once",
+    "frr": "OSPF in one area, from the terminals to the data centre's edge: hello 1 s, dead 4 s; a link costs its "
+    "one-way delay when it first comes up",
+}
+
 ORDER_ASSUMPTIONS = {
     "hold": "handovers hold: the new path waits until the old one has drained, plus 2 ms for late timers; "
     "packets that wait in a full buffer of the old path may still be overtaken",
@@ -112,9 +119,10 @@ def scenario(**parameters: str) -> Scenario:
         flows=lambda duration_ns: government(
             duration_ns, "rome", "taranto", "dc-rome", light=values["generator"] == "scapy"
         ),
+        routing=values["routing"],
         traffic={name: values[name] for name in ("esn", "window", "generator", "adversary", "adversary_every")},
         parameters=values,
-        assumptions=(*ASSUMPTIONS, ORDER_ASSUMPTIONS[values["order"]]),
+        assumptions=(*ASSUMPTIONS, ORDER_ASSUMPTIONS[values["order"]], ROUTING_ASSUMPTIONS[values["routing"]]),
     )
 
 

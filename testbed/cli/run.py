@@ -11,6 +11,7 @@ import click
 
 from testbed.cli.options import make_plan, planning
 from testbed.cli.progress import Follow
+from testbed.emulation.frr.daemons import Installation
 from testbed.ground.errors import InputError, RunError
 from testbed.lab import launch, place, rundir
 from testbed.plan.faults import read_entries
@@ -51,6 +52,8 @@ def command(
         raise click.UsageError("name a TOPOLOGY or give --plan FILE, one of the two")
     chosen = place.choose(where)
     plan = read_parquet(plan_file) if plan_file is not None else make_plan(str(topology), **asked)
+    if plan.routing == "frr":
+        Installation.find()
     faults = read_entries(events, plan) if events is not None else ()
     folder = rundir.create(plan, out, readback=readback, pcap=pcap, faults=faults)
     with Follow(chosen) as follow:

@@ -4,6 +4,7 @@
 198.51.100.8k/29, 2001:db8:k::/64 LAN number k outside (RFC 5737 documentation space)
 10.0.0.0/8, fd00::/64             /31 and /127 for each link between routers
 172.16.0.0/12, fd01::/108         a satellite's own address in a numbered constellation: one for each number
+fe80::/64                         with FRR: of each link's end, because OSPFv3 speaks from it
 203.0.113.1                       the PoP's public address, to which inside traffic is translated
 10.64.k.1                         a host's address inside its ESP tunnels
 """
@@ -24,6 +25,8 @@ _INSIDE: Final = list(ipaddress.IPv4Network("100.64.0.0/16").subnets(new_prefix=
 _OUTSIDE: Final = list(ipaddress.IPv4Network("198.51.100.0/24").subnets(new_prefix=29))
 _LINKS: Final = ipaddress.IPv4Address("10.0.0.0")
 _LINKS6: Final = ipaddress.IPv6Address("fd00::")
+LINK_NETWORKS: Final = (ipaddress.IPv4Network("10.0.0.0/8"), ipaddress.IPv6Network("fd00::/64"))
+_LINK_LOCAL: Final = ipaddress.IPv6Address("fe80::1:0")
 _OWN: Final = ipaddress.IPv4Address("172.16.0.0")
 _OWN6: Final = ipaddress.IPv6Address("fd01::")
 _LAN6: Final = ipaddress.IPv6Address("2001:db8::")
@@ -68,6 +71,11 @@ def link_ends(number: int) -> tuple[tuple[Address, Address], tuple[Address, Addr
         (_LINKS + 2 * number, _LINKS6 + 2 * number),
         (_LINKS + 2 * number + 1, _LINKS6 + 2 * number + 1),
     )
+
+
+def link_local(number: int, end: int) -> Address:
+    """Of end 0 or 1 of pair `number`."""
+    return _LINK_LOCAL + 2 * number + end
 
 
 def own(number: int) -> tuple[Address, Address]:

@@ -25,7 +25,7 @@ from testbed.emulation.state import State
 from testbed.emulation.timeline import compile_timeline
 from testbed.emulation.wiring import Wiring
 from testbed.ground.clock import Clock, ManualClock, RealClock
-from testbed.ground.errors import RunError
+from testbed.ground.errors import InputError, RunError
 from testbed.kernel.local import await_local
 from testbed.kernel.namespaces import Namespace
 from testbed.kernel.netlink import Message, Netlink
@@ -37,6 +37,8 @@ class PlanTopo(Topo):
     """Mininet's topology of a plan: terminals, satellites, gateways and PoPs as switches, endpoints as hosts."""
 
     def build(self, plan: Plan, *, background: bool = True, impaired: bool = True) -> None:
+        if plan.routing == "frr" and background:
+            raise InputError("routing=frr is for 'testbed run' alone: here leave it out, and the plan sets the routes")
         limits.prepare(plan)
         self.plan = plan
         self.emulation = Emulation(plan, background=background, impaired=impaired)

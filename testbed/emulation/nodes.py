@@ -191,6 +191,7 @@ class EmulatedIntf(Intf):
 
     node: EmulatedNode
     addresses: tuple[links.Address, links.Address]  # IPv4, IPv6; the wiring gives them
+    link_local: links.Address | None = None  # with FRR
     dark = False  # by hand
     _shaped = False  # by TCLink's words
 

@@ -26,6 +26,7 @@ from testbed.emulation import targets
 from testbed.emulation.audit import Evidence, judge, sample_table, tick_table
 from testbed.emulation.channel import Channel
 from testbed.emulation.faults import Faults
+from testbed.emulation.frr.watch import Routing
 from testbed.emulation.loop import run_activities
 from testbed.emulation.network import Emulation, running
 from testbed.emulation.player import ReadBack
@@ -36,10 +37,13 @@ from testbed.ground.constants import NS_PER_S
 from testbed.ground.errors import TestbedError
 from testbed.ground.units import format_utc
 from testbed.plan import model
+from testbed.plan.expected import longest_flight_ns
 from testbed.plan.faults import FAULTS, read_faults, with_faults
+from testbed.plan.observed import with_routing
 from traffic.timestamps import clock_offset_ns
 
 _LEAD_NS = NS_PER_S  # between "everything is ready" and schedule time 0
+_STRAGGLERS_NS = 100_000_000  # how late the last probe may be
 _PRIORITY = -10  # nice value of the player: before everything else on the machine that runs at 0
 
 
@@ -72,6 +76,7 @@ def play(folder: Path, channel: Channel) -> dict[str, Any]:
         channel.tell(stage="building")
         emulation: Emulation = stack.enter_context(running(plan)).topo.emulation
         wiring, player = emulation.wiring, emulation.playing
+        routing = [stack.enter_context(Routing(wiring, folder))] if plan.routing == "frr" else []
         control = targets.ControlChain()
         stack.callback(control.close)
         sockets = control.sockets() | {name: open_socket(node) for name, node in wiring.nodes.items()}
@@ -91,12 +96,13 @@ def play(folder: Path, channel: Channel) -> dict[str, Any]:
         progress = Progress(channel, plan.duration_ns)
         faults = Faults(plan, player, folder, read_faults(folder / FAULTS, plan))
         read_back = [ReadBack(player, len(plan.links), plan.duration_ns)] if job["readback"] else []
-        run_activities([faults, player, prober, *read_back, progress], clock, channel.interrupted.is_set)
+        run_activities([faults, player, prober, *routing, *read_back, progress], clock, channel.interrupted.is_set)
         interrupted = channel.interrupted.is_set()
         played_ns = min(clock.now_ns(), plan.duration_ns)
 
         channel.tell(stage="judging")
         workload.finish(interrupted=interrupted)
+        time.sleep((longest_flight_ns(plan) + _STRAGGLERS_NS) / 1e9)
         evidence = Evidence(
             raw=prober.raw(),
             start_realtime_ns=realtime_ns,
@@ -105,7 +111,9 @@ def play(folder: Path, channel: Channel) -> dict[str, Any]:
             checked=player.checked,
             clock_steps_ns=progress.clock_steps_ns,
         )
-        plan = with_faults(plan, folder)
+        for watched in routing:
+            watched.finish()
+        plan = with_faults(with_routing(plan, folder), folder)
         samples = sample_table(plan, evidence)
         np.save(folder / "samples.npy", samples)
         np.save(folder / "ticks.npy", tick_table(evidence.ticks))

@@ -43,7 +43,7 @@ def compile_timeline(wiring: Wiring) -> tuple[Tick, ...]:
 def _routes(wiring: Wiring) -> dict[int, tuple[tuple[str, list[Message]], ...]]:
     plan = wiring.plan
     found: dict[int, dict[tuple[int, str], list[Message]]] = defaultdict(lambda: defaultdict(list))
-    for route in plan.routes:
+    for route in plan.routes if plan.routing == "plan" else ():
         if route.time_ns > 0:
             place = _ORDER[plan.node(route.node).role], route.node
             found[route.time_ns][place] += wiring.routes(route.node, route.destination, route.via)

@@ -79,6 +79,10 @@ class Wiring:
             narrow=direction.kind != "isl",
         )
 
+    def neighbours(self, name: str) -> list[tuple[str, EmulatedIntf]]:
+        """Each neighbour of a node, and its interface there."""
+        return [(there, interface) for (here, there), interface in self._interfaces.items() if here == name]
+
     def address(self, name: str) -> links.Address:
         """The IPv4 address under which a path's end is reached: a host's in its LAN, or a numbered node's own."""
         if name in self.lans:
@@ -117,7 +121,7 @@ class Wiring:
                     messages += self._darkness(number, lit=bool(first["up"][number]))
                 for number in leaving[name]:
                     messages += self._queues(number, first[number])
-            for route in routes[name]:
+            for route in routes[name] if self.plan.routing == "plan" else ():
                 messages += self.routes(name, route.destination, route.via)
             node.tell(messages)
             node.settle()
@@ -156,6 +160,8 @@ class Wiring:
             for here, there, own in ((a, b, ends[0]), (b, a, ends[1])):
                 interface = self.interface(here, there)
                 interface.ip, interface.prefixLen, interface.addresses = str(own[0]), str(length), own
+                if self.plan.routing == "frr":
+                    interface.link_local = addresses.link_local(number, int(here == b))
         lengths = {host: [network.prefixlen for network in lan.networks] for host, lan in self.lans.items()}
         return lengths | {"": [31, 127]}
 
@@ -174,7 +180,10 @@ class Wiring:
         mac = bytes.fromhex(other.mac.replace(":", ""))
         own, peer, index = interface.addresses, other.addresses, interface.index
         messages = [links.address(index, own[family], lengths[host][family]) for family in _FAMILIES]
-        return messages + [links.neighbour(index, peer[family], mac) for family in _FAMILIES]
+        messages += [links.neighbour(index, peer[family], mac) for family in _FAMILIES]
+        if interface.link_local is not None:
+            messages += [links.address(index, interface.link_local, 64), links.neighbour(index, other.link_local, mac)]
+        return messages
 
     def _queues(self, number: int, first: Any) -> list[Message]:
         end = self.end(number)

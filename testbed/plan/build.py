@@ -80,6 +80,7 @@ def build_plan(
         paths=paths(scenario, legs, names),
         steps=schedule.steps(),
         flows=scenario.flows(duration_ns),
+        routing=scenario.routing,
         traffic=dict(scenario.traffic),
         warnings=_warnings(catalogue, ephemeris, start_ns, names),
         assumptions=scenario.assumptions,

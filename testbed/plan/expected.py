@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +14,8 @@ def path_delay_ns(plan: Plan, path: tuple[PathStep, ...], times_ns: NDArray[np.i
     """Planned one-way delay, ns, of packets sent along `path` at `times_ns`, shape (n,).
 
     The sum of the link delays hop by hop, each taken at the instant the packet reaches that hop, along the way in
-    force when it was sent. Plain links add nothing. nan where a link of the way is down, or before the path begins.
+    force when it was sent. Plain links add nothing. nan where a link of the way is down, or goes down while the packet
+    is on it, or before the path begins.
     Serialisation is not in it.
     """
     times = np.asarray(times_ns, dtype=np.int64)
@@ -22,14 +25,33 @@ def path_delay_ns(plan: Plan, path: tuple[PathStep, ...], times_ns: NDArray[np.i
     for number, step in enumerate(path):
         chosen = in_force == number
         arrival = times[chosen].astype(np.float64)
-        for hop in zip(step.nodes, step.nodes[1:], strict=False):
+        for hop in pairwise(step.nodes):
             if hop in numbers:
                 steps = plan.link_steps(numbers[hop])
                 # nan sorts behind every step: what is lost on one hop stays lost on the next.
-                row = np.clip(np.searchsorted(steps["time_ns"], arrival, side="right") - 1, 0, None)
-                arrival = np.where(steps["up"][row], arrival + steps["delay_ns"][row], np.nan)
+                enters = _row(steps, arrival)
+                leaves = _row(steps, arrival + steps["delay_ns"][enters])
+                up = steps["up"][enters] & steps["up"][leaves]  # darkness falls at the receiving end
+                arrival = np.where(up, arrival + steps["delay_ns"][enters], np.nan)
         delays[chosen] = arrival - times[chosen]
     return delays
+
+
+def longest_flight_ns(plan: Plan) -> int:
+    """No packet of a path or a link is on its way for longer, one way, apart from queueing."""
+    if not len(plan.steps):
+        return 0
+    begins = np.searchsorted(plan.steps["link"], np.arange(len(plan.links)))
+    longest: list[int] = np.maximum.reduceat(plan.steps["delay_ns"], begins).tolist()
+    hops = {(link.a, link.b): longest[number] for number, link in enumerate(plan.links)}
+    ways = (pairwise(step.nodes) for path in plan.paths for step in path)
+    return max(*longest, *(sum(hops.get(hop, 0) for hop in way) for way in ways))
+
+
+def _row(steps: NDArray[np.void], times: NDArray[np.float64]) -> NDArray[np.intp]:
+    """The step in force at each time."""
+    found: NDArray[np.intp] = np.clip(np.searchsorted(steps["time_ns"], times, side="right") - 1, 0, None)
+    return found
 
 
 def pair_path(plan: Plan, source: str, destination: str) -> tuple[PathStep, ...] | None:

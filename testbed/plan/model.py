@@ -21,6 +21,12 @@ from testbed.ground.errors import PlanError
 Role = Literal["host", "terminal", "satellite", "gateway", "pop", "router"]
 Kind = Literal["user", "feeder", "isl", "fibre"]
 
+Routing = Literal["plan", "frr"]
+"""Who sets the routes: the plan, or FRR's daemons in every router."""
+
+MOST_ROUTERS = 60
+"""With FRR: three processes each, some 40 MB (docs/routing.md)."""
+
 NUMBER_BITS = 20
 """Numbered nodes have as many addresses as 172.16.0.0/12 (RFC 1918)."""
 
@@ -124,6 +130,7 @@ class Plan:
     paths: tuple[tuple[PathStep, ...], ...]  # one tuple per ordered pair of hosts that is audited
     steps: NDArray[np.void]
     flows: tuple[dict[str, Any], ...] = ()  # declared traffic; `traffic.flows` gives them meaning
+    routing: Routing = "plan"  # with "frr" the routes above are not played
     traffic: dict[str, Any] = field(default_factory=dict)  # how it is sent: esn, window, generator, adversary
     warnings: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
@@ -179,6 +186,9 @@ def check(plan: Plan) -> None:
     for node in plan.nodes:
         if node.number is not None and not 0 <= node.number < 1 << NUMBER_BITS:
             raise PlanError(f"{where}: number {node.number} of {node.name} is outside 0 to 2^{NUMBER_BITS} - 1")
+    routers = sum(node.role != "host" for node in plan.nodes)
+    if plan.routing == "frr" and routers > MOST_ROUTERS:
+        raise PlanError(f"{where}: {routers} routers; with routing=frr at most {MOST_ROUTERS}: plan a shorter time")
     steps = plan.steps
     if steps.dtype != STEP_DTYPE:
         raise PlanError(f"{where}: steps have the wrong columns")

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from testbed.ground.errors import ScenarioError
 from testbed.orbits.sites import Site
 from testbed.plan.delays import Overheads
+from testbed.plan.model import Routing
 
 Order = Literal["hold", "drop", "reorder"]
 
@@ -109,6 +110,7 @@ class Scenario:
     user_buffer_ns: int
     core_buffer_ns: int
     flows: Callable[[int], tuple[dict[str, Any], ...]]
+    routing: Routing = "plan"
     traffic: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from testbed.ground.errors import RunError
 from testbed.ground.records import SAMPLE_DTYPE, TICK_DTYPE
 from testbed.plan.faults import with_faults
 from testbed.plan.model import Plan, load
+from testbed.plan.observed import read_routing, with_routing
 
 PACKET_COLUMNS: Final = ("flow", "sequence", "tx_ns", "delay_ns", "verdict")
 """The columns of flows.npy, as traffic.records has them: a negative tx_ns or delay_ns means that there is no stamp."""
@@ -30,6 +31,7 @@ class Evidence:
 
     `samples`: SAMPLE_DTYPE, shape (n,). `ticks`: TICK_DTYPE, shape (n,). `packets`: shape (n,), with at least
     PACKET_COLUMNS. `acts`: what a simulated attacker did, in order; None where none was at work.
+    `routing`: what routing daemons did (`plan.observed`); None where the routes were the plan's.
     `gaps`: one line for each file that should be there and is not readable.
     """
 
@@ -44,6 +46,7 @@ class Evidence:
     packets: NDArray[np.void]
     acts: tuple[dict[str, Any], ...] | None
     gaps: tuple[str, ...]
+    routing: dict[str, Any] | None = None
 
 
 def read_evidence(folder: Path) -> Evidence:
@@ -52,7 +55,7 @@ def read_evidence(folder: Path) -> Evidence:
     Raises PlanError if it holds no plan, RunError if it does not say how the run ended. Anything else that is
     missing or damaged becomes a line in `gaps`: what there is can still be shown.
     """
-    plan = with_faults(load(folder / "plan"), folder)
+    plan = with_faults(with_routing(load(folder / "plan"), folder), folder)
     gaps: list[str] = []
     run = _read_json(folder / "run.json", gaps)
     if run is None:
@@ -71,6 +74,7 @@ def read_evidence(folder: Path) -> Evidence:
         packets=_read_array(folder / "flows.npy", _NO_PACKETS, gaps) if has_flows else _NO_PACKETS,
         acts=_read_acts(acts_file, gaps) if acts_file.exists() else None,
         gaps=tuple(gaps),
+        routing=read_routing(folder),
     )
 
 

@@ -13,6 +13,7 @@ from testbed.ground.units import format_utc
 from testbed.report.checks import alarm_count, run_checks
 from testbed.report.evidence import Evidence, read_evidence
 from testbed.report.html import render
+from testbed.report.routing import summarise
 
 SCHEMA: Final = 1
 EXIT_CODES: Final = {"pass": 0, "fail": 1, "invalid": 4}
@@ -76,6 +77,7 @@ def judge(evidence: Evidence) -> dict[str, Any]:
         "alarms": flows.get("alarms", []),
         "alarm_count": alarm_count(flows) if flows else 0,
         "unattributed": flows.get("unattributed", {}),
+        "routing": summarise(plan, evidence.routing) if evidence.routing else {"by": "plan"},
         "events": _events(evidence),
         "checks": [
             {"name": check.name, "passed": check.passed, "judged": check.judged, "detail": check.detail}

@@ -41,6 +41,8 @@ def _print(console: Console, report: dict[str, Any]) -> None:
         _links(console, report)
     if report["flows"]:
         _flows(console, report["flows"])
+    if report["routing"]["by"] == "frr":
+        _routing(console, report["routing"])
     if report["warnings"]:
         console.print()
         console.print("Warnings", style="bold")
@@ -129,6 +131,23 @@ def _links(console: Console, report: dict[str, Any]) -> None:
             _result(row),
         )
     console.print()
+    console.print(table)
+
+
+def _routing(console: Console, routing: dict[str, Any]) -> None:
+    console.print()
+    console.print(f"Routing: FRR in {routing['routers']} routers, settled {routing['settled_s']:.1f} s after its start")
+    columns = ["change of links", "at s", "routes", "settled, ms", "without a way, ms"]
+    table = _table(f"Routes after each change of links, to {routing['resolution_ms']:.0f} ms", columns)
+    table.columns[-1].justify = "right"
+    for change in routing["changes"]:
+        table.add_row(
+            Text(change["what"]),
+            number(change["time_s"], 1),
+            number(change["routes"]),
+            number(change["settled_ms"]),
+            number(change["without_way_ms"]),
+        )
     console.print(table)
 
 

@@ -81,7 +81,12 @@ def wire(plan: Plan) -> Wiring:
         link = SimpleNamespace()
         ends = [
             SimpleNamespace(
-                node=nodes[name], link=link, index=len(nodes[name].interfaces) + 2, mac=addresses.mac(number, end)
+                node=nodes[name],
+                link=link,
+                name=f"{name}-eth{len(nodes[name].interfaces)}",
+                index=len(nodes[name].interfaces) + 2,
+                mac=addresses.mac(number, end),
+                link_local=None,
             )
             for end, name in enumerate(names)
         ]

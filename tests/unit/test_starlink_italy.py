@@ -22,6 +22,7 @@ def test_the_declared_defaults():
     assert found.parameters == {
         "order": "hold",
         "outage_ms": 20,
+        "routing": "plan",
         "esn": True,
         "window": 1024,
         "generator": "struct",
@@ -62,7 +63,8 @@ def test_an_unknown_parameter_names_the_nearest():
 
 def test_the_report_is_told_every_assumption():
     texts = {order: scenario(order=order).assumptions for order in ("hold", "drop", "reorder")}
-    assert all(f"handovers {order}" in texts[order][-1] for order in texts)
+    assert all(f"handovers {order}" in texts[order][-2] for order in texts)
+    assert "OSPF" in scenario(routing="frr").assumptions[-1]
     for topic in ("1.5 times the great circle", "13 ms", "41 Mbit/s", "one gateway at a time", "440 km", "80 ms"):
         assert any(topic in line for line in texts["hold"])
 

@@ -11,9 +11,14 @@ from typing import Final
 
 HELLO_S: Final = 1  # least that OSPF's field holds
 DEAD_S: Final = 4  # RFC 2328, C.3: four hellos
+_RETRANSMIT_S: Final = 1  # RFC 2328 suggests 5: then two routers whose first words cross need 5 s more to agree
+_LSA_MS: Final = 100  # between two of its own, and of others'; RFC 2328 has 5 s and 1 s. Assumption, as for the SPF
 _SPF_MS: Final = (50, 200, 2_000)  # first wait, step, longest: Assumption, for topologies below a hundred routers
 _COST_MAX: Final = 65_535  # 16 bits, RFC 2328, A.4.2
 _AREA: Final = "0.0.0.0"  # noqa: S104 - the backbone area, no address to bind
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +32,12 @@ class Adjacency:
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """A node that routes."""
+    """A node that routes. unrouted: destinations inside these are learned, and not given to the kernel."""
 
     name: str
     identifier: ipaddress.IPv4Address
     adjacencies: tuple[Adjacency, ...]
+    unrouted: tuple[Network, ...] = ()
 
 
 def cost(delay_ns: int) -> int:
@@ -41,7 +47,19 @@ def cost(delay_ns: int) -> int:
 
 def zebra(router: Router) -> str:
     """The daemon that writes into the kernel."""
-    return f"hostname {router.name}\n"
+    lines = [f"hostname {router.name}"]
+    for version, word, protocol in ((4, "ip", "ospf"), (6, "ipv6", "ospf6")):
+        refused = [network for network in router.unrouted if network.version == version]
+        if refused:
+            name = f"routed{version}"
+            lines += [f"{word} prefix-list {name} deny {network} le {network.max_prefixlen}" for network in refused]
+            lines += [f"{word} prefix-list {name} permit any", f"route-map {name} permit 10"]
+            lines += [
+                f" match {word} address prefix-list {name}",
+                "exit",
+                f"{word} protocol {protocol} route-map {name}",
+            ]
+    return "\n".join([*lines, ""])
 
 
 def ospfd(router: Router) -> str:
@@ -54,6 +72,7 @@ def ospfd(router: Router) -> str:
         else:
             lines += [" ip ospf network point-to-point", *_timers("ip ospf")]
     lines += ["router ospf", f" ospf router-id {router.identifier}", " timers throttle spf {} {} {}".format(*_SPF_MS)]
+    lines += [f" timers throttle lsa all {_LSA_MS}", f" timers lsa min-arrival {_LSA_MS}", " maximum-paths 1"]
     return "\n".join([*lines, ""])
 
 
@@ -69,8 +88,13 @@ def ospf6d(router: Router) -> str:
             lines += [" ipv6 ospf6 network point-to-point", *_timers("ipv6 ospf6")]
     lines += ["router ospf6", f" ospf6 router-id {router.identifier}"]
     lines.append(" timers throttle spf {} {} {}".format(*_SPF_MS))
+    lines += [f" timers lsa min-arrival {_LSA_MS}", " maximum-paths 1"]
     return "\n".join([*lines, ""])
 
 
 def _timers(prefix: str) -> list[str]:
-    return [f" {prefix} hello-interval {HELLO_S}", f" {prefix} dead-interval {DEAD_S}"]
+    return [
+        f" {prefix} hello-interval {HELLO_S}",
+        f" {prefix} dead-interval {DEAD_S}",
+        f" {prefix} retransmit-interval {_RETRANSMIT_S}",
+    ]

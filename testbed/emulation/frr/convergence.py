@@ -51,6 +51,10 @@ class Monitor:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the sockets."""
         for listener in self._sockets:
             listener.close()
 

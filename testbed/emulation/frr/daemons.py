@@ -40,6 +40,14 @@ class Installation:
         if not (self.programs / "zebra").is_file():
             raise MachineError(f"no FRR in {root}: run 'scripts/frr', or 'sudo apt-get install frr'")
 
+    @classmethod
+    def find(cls) -> Installation:
+        """The system's, or the one that `scripts/frr` has unpacked; raises MachineError."""
+        unpacked = Path(__file__).parents[3] / ".frr"
+        if (Path("/") / "usr/lib/frr/zebra").is_file():
+            return cls(Path("/"))
+        return cls(unpacked)
+
 
 class Daemons:
     """Zebra, OSPF and OSPFv3 on every router. A context manager: they end with it, and with this process."""
@@ -99,6 +107,11 @@ class Daemons:
                 raise RunError(f"{name} ended with code {process.returncode}: {self._last_words(name)}")
 
     @property
+    def count(self) -> int:
+        """How many processes."""
+        return len(self._processes)
+
+    @property
     def memory_bytes(self) -> int:
         """Resident memory of all of them; what they share counts for each."""
         pages = (int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) for _, process in self._processes)
@@ -113,7 +126,9 @@ class Daemons:
         parent, space = os.getpid(), self._spaces[router.name]
 
         def enter() -> None:
+            """After the player and the traffic: dozens of daemons have something to do at the same time."""
             die_with_parent(parent)
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
             space.enter()
 
         with (own / f"{program}.log").open("wb") as log:
