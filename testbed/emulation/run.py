@@ -113,7 +113,7 @@ def play(folder: Path, channel: Channel) -> dict[str, Any]:
         )
         for watched in routing:
             watched.finish()
-        plan = with_faults(with_routing(plan, folder), folder)
+        plan = with_routing(with_faults(plan, folder), folder)
         samples = sample_table(plan, evidence)
         np.save(folder / "samples.npy", samples)
         np.save(folder / "ticks.npy", tick_table(evidence.ticks))

@@ -40,7 +40,7 @@ MOST_EXTRA_MS: Final = 100.0
 _LONGEST_S: Final = 1e9
 """Seconds that fit a schedule time in 64 bits of ns, with room."""
 
-_LATE_NS: Final = 10_000_000
+LATE_NS: Final = 10_000_000
 """Assumption: a packet is no later than this beside its plan, and may meet a fault that it would have escaped."""
 
 _LOSSES: Final = {"satellite", "gateway", "pop", "router"}
@@ -81,7 +81,7 @@ class Fault:
             "links": len(self.links),
         }
         effects = {"loss": self.loss, "rate": self.rate, "delay_ms": self.extra_ns / 1e6}
-        return told | ({"down": True} if self.down else effects)
+        return told | ({"down": True, "dark": list(self.links)} if self.down else effects)
 
 
 def read_entries(path: Path, plan: Plan) -> list[dict[str, Any]]:
@@ -143,12 +143,12 @@ def with_faults(plan: Plan, folder: Path) -> Plan:
     ends = {entry["id"]: entry["time_ns"] for entry in told if entry["act"] == "end"}
     events = [
         Event(
-            time_ns=entry["time_ns"] - _LATE_NS,
+            time_ns=entry["time_ns"] - LATE_NS,
             kind=entry["kind"],
             node=node,
             cause=entry["cause"],
-            window_ns=ends.get(entry["id"], plan.duration_ns) - entry["time_ns"] + 2 * _LATE_NS,
-            detail={"links": entry["links"]},
+            window_ns=ends.get(entry["id"], plan.duration_ns) - entry["time_ns"] + 2 * LATE_NS,
+            detail={"links": entry["links"], "dark": entry.get("dark", [])},
         )
         for entry in told
         if entry["act"] == "begin"

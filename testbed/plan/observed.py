@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from testbed.plan.expected import path_delay_ns
+from testbed.plan.faults import LATE_NS
 from testbed.plan.model import Event, PathStep, Plan
 
 ROUTING: Final = "routing.json"
@@ -21,9 +22,6 @@ ROUTING: Final = "routing.json"
 "ways": for each path of the plan [{"after_ns", "by_ns", "nodes"}]}: the change to this way lies between the two times;
 nodes is null while there is no way.
 """
-
-_LATE_NS: Final = 10_000_000
-"""Assumption: a packet is no later than this beside its plan, and may meet routes that it would have escaped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,10 @@ class Reroute:
 
 
 def with_routing(plan: Plan, folder: Path) -> Plan:
-    """The plan with the observed ways as its paths; what a reroute loses or delays is planned."""
+    """The plan with the observed ways as its paths; what a reroute loses or delays is planned.
+
+    What faults do is known from the plan's events: it comes from `with_faults`.
+    """
     told = read_routing(folder)
     if told is None:
         return plan
@@ -81,15 +82,15 @@ def reroutes(plan: Plan, seen: Sequence[dict[str, Any]]) -> list[Reroute]:
 
 
 def _dark_ns(plan: Plan, way: Sequence[str], begin_ns: int, end_ns: int) -> int:
-    """When the first link of a way went down between two times; `end_ns` if none did."""
+    """When the first link of a way went down between two times, by the plan or by a fault; `end_ns` if none did."""
     numbers = {(link.a, link.b): number for number, link in enumerate(plan.links)}
     first_ns = end_ns
     for hop in pairwise(way):
         if hop in numbers:
             steps = plan.link_steps(numbers[hop])
-            down = steps["time_ns"][~steps["up"]]
-            down = down[(down >= begin_ns) & (down < first_ns)]
-            first_ns = int(down[0]) if len(down) else first_ns
+            faults = [event for event in plan.events if numbers[hop] in event.detail.get("dark", ())]
+            times = [*steps["time_ns"][~steps["up"]].tolist(), *(event.time_ns + LATE_NS for event in faults)]
+            first_ns = min([first_ns, *(time_ns for time_ns in times if time_ns >= begin_ns)])
     return first_ns
 
 
@@ -100,7 +101,7 @@ def _path(seen: Sequence[dict[str, Any]]) -> tuple[PathStep, ...]:
 
 def _event(plan: Plan, path: tuple[PathStep, ...], reroute: Reroute) -> Event:
     """From the old way's end until there is a new one, and until what the old one held has arrived."""
-    begin_ns = min(reroute.broken_ns, reroute.left_ns) - _LATE_NS
+    begin_ns = min(reroute.broken_ns, reroute.left_ns) - LATE_NS
     delays = path_delay_ns(plan, path, np.array([begin_ns]))
     drained_ns = 0 if np.isnan(delays[0]) else int(delays[0])
     return Event(
@@ -108,6 +109,6 @@ def _event(plan: Plan, path: tuple[PathStep, ...], reroute: Reroute) -> Event:
         kind="reroute",
         node=path[0].nodes[1],
         cause="ospf",
-        window_ns=reroute.whole_ns + drained_ns + _LATE_NS - begin_ns,
+        window_ns=reroute.whole_ns + drained_ns + LATE_NS - begin_ns,
         detail={"to": path[0].nodes[-1], "old_way": list(reroute.old), "new_way": reroute.new and list(reroute.new)},
     )

@@ -55,7 +55,7 @@ def read_evidence(folder: Path) -> Evidence:
     Raises PlanError if it holds no plan, RunError if it does not say how the run ended. Anything else that is
     missing or damaged becomes a line in `gaps`: what there is can still be shown.
     """
-    plan = with_faults(with_routing(load(folder / "plan"), folder), folder)
+    plan = with_routing(with_faults(load(folder / "plan"), folder), folder)
     gaps: list[str] = []
     run = _read_json(folder / "run.json", gaps)
     if run is None:

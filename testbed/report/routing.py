@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from testbed.plan.faults import LATE_NS
 from testbed.plan.model import Plan
 from testbed.plan.observed import Reroute, reroutes
 
@@ -64,8 +65,9 @@ def _moments(plan: Plan) -> list[tuple[int, str]]:
             found.setdefault(int(steps["time_ns"][place]), []).append(f"{link.a} – {link.b} {word}")
     for event in plan.events:
         if event.kind not in ("handover", "outage", "reroute"):
-            found.setdefault(event.time_ns, []).append(f"{event.kind} at {event.node}: {event.cause}")
-            found.setdefault(event.time_ns + event.window_ns, []).append(f"end of {event.kind} at {event.node}")
+            end_ns = event.time_ns + event.window_ns - LATE_NS  # a fault's window is wider by this on both sides
+            found.setdefault(event.time_ns + LATE_NS, []).append(f"{event.kind} at {event.node}: {event.cause}")
+            found.setdefault(end_ns, []).append(f"end of {event.kind} at {event.node}")
     return [(time_ns, ", ".join(what)) for time_ns, what in sorted(found.items())]
 
 

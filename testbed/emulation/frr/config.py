@@ -9,16 +9,30 @@ import ipaddress
 from dataclasses import dataclass
 from typing import Final
 
-HELLO_S: Final = 1  # least that OSPF's field holds
-DEAD_S: Final = 4  # RFC 2328, C.3: four hellos
-_RETRANSMIT_S: Final = 1  # RFC 2328 suggests 5: then two routers whose first words cross need 5 s more to agree
-_LSA_MS: Final = 100  # between two of its own, and of others'; RFC 2328 has 5 s and 1 s. Assumption, as for the SPF
-_SPF_MS: Final = (50, 200, 2_000)  # first wait, step, longest: Assumption, for topologies below a hundred routers
+DEAD_HELLOS: Final = 4  # RFC 2328, C.3: a neighbour is dead after four hellos
 _COST_MAX: Final = 65_535  # 16 bits, RFC 2328, A.4.2
 _AREA: Final = "0.0.0.0"  # noqa: S104 - the backbone area, no address to bind
 
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Timers:
+    """How soon a router says things, and says them again."""
+
+    hello_s: int
+    retransmit_s: int  # RFC 2328 suggests 5; two routers whose first words cross need that long to agree
+    lsa_ms: int  # between two of its own LSAs; RFC 2328: 5 s
+    arrival_ms: int  # between two of another's; RFC 2328: 1 s
+    spf_ms: tuple[int, int, int]  # first wait, step, longest
+
+
+QUICK: Final = Timers(1, 1, 100, 100, (50, 200, 2_000))
+"""Assumption: what fits links that come and go with satellites; on one processor for some twenty routers."""
+
+CALM: Final = Timers(5, 5, 5_000, 1_000, (200, 1_000, 10_000))
+"""RFC 2328's, with half its hello; for more routers than have a processor's time to speak every second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +51,7 @@ class Router:
     name: str
     identifier: ipaddress.IPv4Address
     adjacencies: tuple[Adjacency, ...]
+    timers: Timers = QUICK
     unrouted: tuple[Network, ...] = ()
 
 
@@ -70,9 +85,14 @@ def ospfd(router: Router) -> str:
         if adjacency.passive:
             lines.append(" ip ospf passive")
         else:
-            lines += [" ip ospf network point-to-point", *_timers("ip ospf")]
-    lines += ["router ospf", f" ospf router-id {router.identifier}", " timers throttle spf {} {} {}".format(*_SPF_MS)]
-    lines += [f" timers throttle lsa all {_LSA_MS}", f" timers lsa min-arrival {_LSA_MS}", " maximum-paths 1"]
+            lines += [" ip ospf network point-to-point", *_timers("ip ospf", router.timers)]
+    lines += [
+        "router ospf",
+        f" ospf router-id {router.identifier}",
+        " timers throttle spf {} {} {}".format(*router.timers.spf_ms),
+    ]
+    lines += [f" timers throttle lsa all {router.timers.lsa_ms}"]
+    lines += [f" timers lsa min-arrival {router.timers.arrival_ms}", " maximum-paths 1"]
     return "\n".join([*lines, ""])
 
 
@@ -85,16 +105,16 @@ def ospf6d(router: Router) -> str:
         if adjacency.passive:
             lines.append(" ipv6 ospf6 passive")
         else:
-            lines += [" ipv6 ospf6 network point-to-point", *_timers("ipv6 ospf6")]
+            lines += [" ipv6 ospf6 network point-to-point", *_timers("ipv6 ospf6", router.timers)]
     lines += ["router ospf6", f" ospf6 router-id {router.identifier}"]
-    lines.append(" timers throttle spf {} {} {}".format(*_SPF_MS))
-    lines += [f" timers lsa min-arrival {_LSA_MS}", " maximum-paths 1"]
+    lines.append(" timers throttle spf {} {} {}".format(*router.timers.spf_ms))
+    lines += [f" timers lsa min-arrival {router.timers.arrival_ms}", " maximum-paths 1"]
     return "\n".join([*lines, ""])
 
 
-def _timers(prefix: str) -> list[str]:
+def _timers(prefix: str, timers: Timers) -> list[str]:
     return [
-        f" {prefix} hello-interval {HELLO_S}",
-        f" {prefix} dead-interval {DEAD_S}",
-        f" {prefix} retransmit-interval {_RETRANSMIT_S}",
+        f" {prefix} hello-interval {timers.hello_s}",
+        f" {prefix} dead-interval {DEAD_HELLOS * timers.hello_s}",
+        f" {prefix} retransmit-interval {timers.retransmit_s}",
     ]

@@ -8,13 +8,14 @@ from typing import Final
 import numpy as np
 
 from testbed.emulation import addresses
-from testbed.emulation.frr.config import Adjacency, Router, cost
+from testbed.emulation.frr.config import CALM, QUICK, Adjacency, Router, cost
 from testbed.emulation.wiring import Wiring
 from testbed.plan.model import Plan
 
 _FIRST_IDENTIFIER: Final = ipaddress.IPv4Address("0.0.0.1")
 _LOOPBACK: Final = Adjacency("lo", 1, passive=True)
 _LAN_COST: Final = 1
+_FEW: Final = 20  # routers that keep up with QUICK on one processor, in both families
 
 
 def routers(wiring: Wiring) -> list[Router]:
@@ -23,6 +24,7 @@ def routers(wiring: Wiring) -> list[Router]:
     Nobody sends to the links between routers: the kernels get no routes for these.
     """
     costs = _costs(wiring.plan)
+    timers = QUICK if sum(node.role != "host" for node in wiring.plan.nodes) <= _FEW else CALM
     found = []
     for number, planned in enumerate(wiring.plan.nodes):
         if planned.role == "host":
@@ -32,8 +34,8 @@ def routers(wiring: Wiring) -> list[Router]:
             Adjacency(interface.name, costs.get((planned.name, neighbour), _LAN_COST), passive=neighbour in wiring.lans)
             for neighbour, interface in wiring.neighbours(planned.name)
         ]
-        router = Router(planned.name, _FIRST_IDENTIFIER + number, (*own, *adjacencies), addresses.LINK_NETWORKS)
-        found.append(router)
+        identifier = _FIRST_IDENTIFIER + number
+        found.append(Router(planned.name, identifier, (*own, *adjacencies), timers, addresses.LINK_NETWORKS))
     return found
 
 

@@ -21,8 +21,8 @@ from testbed.plan.observed import ROUTING
 RESOLUTION_NS: Final = 20_000_000
 """How often the kernels' notices are taken in: a change is known to lie within this time before it was seen."""
 
-_SETTLED_S: Final = 2.0  # without a notice: longer than hello and all waits of the first SPF
-_PATIENCE_S: Final = 120.0  # for sixty routers on two cores
+_SETTLED_HELLOS: Final = 2  # without a notice for so many hellos: longer than all waits of the first SPF
+_PATIENCE_S: Final = 240.0  # for sixty routers on two cores
 
 
 class Routing:
@@ -35,6 +35,7 @@ class Routing:
         self._ends = [(path[0].nodes[0], path[0].nodes[-1]) for path in plan.paths]
         self._ways = Ways(wiring)
         speakers = routers(wiring)
+        self._quiet_s = _SETTLED_HELLOS * speakers[0].timers.hello_s
         spaces = {router.name: wiring.nodes[router.name].namespace for router in speakers}
         installation = Installation.find()
         began = time.monotonic()
@@ -107,7 +108,7 @@ class Routing:
         while True:
             self._monitor.listen(0.2)
             now = time.monotonic()
-            if now - self._monitor.changed_s > _SETTLED_S and self._monitor.changes and all(self._now()):
+            if now - self._monitor.changed_s > self._quiet_s and self._monitor.changes and all(self._now()):
                 return self._monitor.changed_s
             if now > deadline:
                 missing = [f"{a}→{b}" for (a, b), way in zip(self._ends, self._now(), strict=True) if way is None]
