@@ -76,9 +76,10 @@ def _steps(steps: NDArray[np.void], speed: float) -> NDArray[np.void]:
     following_edge = np.r_[edge[1:], True]
     bucket = time_ns // LEAST_GAP_NS
     newest = np.r_[(link[1:] != link[:-1]) | (bucket[1:] != bucket[:-1]), True]
-    kept = found[edge | last | newest | following_edge]
+    kept: NDArray[np.void] = found[edge | last | newest | following_edge]
     same = np.r_[(kept["link"][1:] == kept["link"][:-1]) & (kept["time_ns"][1:] == kept["time_ns"][:-1]), False]
-    return kept[~same]
+    distinct: NDArray[np.void] = kept[~same]
+    return distinct
 
 
 def _path(path: tuple[PathStep, ...], speed: float) -> tuple[PathStep, ...]:
