@@ -42,26 +42,28 @@ def build_plan(
 ) -> Plan:
     """The plan of `scenario` under the satellites of `catalogue` from `start_ns` (UTC since 1970) on.
 
-    step_ns: how often the delays of links in use are renewed. seed: recorded; nothing here is random. extras: more
+    step_ns: how often the delays of links in use are renewed. seed: for policies that draw. extras: more
     entries for the manifest, JSON types only. The same arguments give the same plan, byte for byte.
     Raises PlanError when a time is unfit, nothing can be propagated, or a terminal never has a satellite.
     """
     _check_times(scenario, duration_ns, step_ns)
     _check_coverage(catalogue, start_ns, duration_ns)
-    ephemeris = Ephemeris(catalogue, *ephemeris_window(start_ns, duration_ns))
+    ephemeris = Ephemeris(catalogue, *ephemeris_window(start_ns, duration_ns, scenario))
     if len(ephemeris.failed) == len(catalogue):
         raise PlanError(
             f"{catalogue.source}: none of its {len(catalogue):,} satellites can be propagated to "
             f"{format_utc(start_ns)} ({next(iter(ephemeris.failed.values()))}): choose a start near the newest epoch, "
             f"{format_utc(catalogue.newest_epoch_ns)}"
         )
-    legs = assign(scenario, catalogue, ephemeris, start_ns, duration_ns)
+    legs = assign(scenario, catalogue, ephemeris, start_ns, duration_ns, seed)
     geometry = Geometry(scenario, ephemeris, start_ns)
     handovers = find_handovers(geometry, legs)
     names = catalogue.node_names
-    used = sorted({leg.satellite for its in legs for leg in its if not leg.outage}, key=catalogue.numbers.__getitem__)
+    serving = {satellite for its_legs in legs for leg in its_legs if not leg.outage for satellite in leg.chain}
+    used = sorted(serving, key=catalogue.numbers.__getitem__)
     schedule = Schedule(geometry, legs, handovers.raises, names, duration_ns, step_ns)
     schedule.add_user_links(used)
+    schedule.add_isl_links(used)
     schedule.add_feeder_links(used)
     schedule.add_fibres()
     return Plan(
@@ -76,7 +78,7 @@ def build_plan(
             *(Lan(centre.host, centre.router) for centre in scenario.centres),
         ),
         routes=routes(scenario, legs, names),
-        events=_events(scenario, legs, handovers, names),
+        events=_events(scenario, legs, handovers, names, duration_ns),
         paths=paths(scenario, legs, names),
         steps=schedule.steps(),
         flows=scenario.flows(duration_ns),
@@ -118,7 +120,8 @@ def _nodes(scenario: Scenario, satellites: Sequence[str]) -> tuple[Node, ...]:
     nodes += [_at(centre.host, "host", centre, inside=False) for centre in scenario.centres]
     nodes += [_at(terminal.name, "terminal", terminal) for terminal in scenario.terminals]
     nodes += [Node(name, "satellite") for name in satellites]
-    nodes += [_at(gateway.name, "gateway", gateway) for gateway in scenario.gateways]
+    gateways = [scenario.gateways[number] for number in scenario.open_gateways]
+    nodes += [_at(gateway.name, "gateway", gateway) for gateway in gateways]
     nodes += [_at(pop.name, "pop", pop, nat=True) for pop in scenario.pops]
     nodes += [_at(centre.router, "router", centre, inside=False) for centre in scenario.centres]
     return tuple(nodes)
@@ -129,15 +132,19 @@ def _at(name: str, role: Role, end: Terminal | Gateway | Pop | Centre, inside: b
 
 
 def _events(
-    scenario: Scenario, legs: Sequence[Sequence[Leg]], handovers: Handovers, satellites: Sequence[str]
+    scenario: Scenario,
+    legs: Sequence[Sequence[Leg]],
+    handovers: Handovers,
+    satellites: Sequence[str],
+    duration_ns: int,
 ) -> tuple[Event, ...]:
-    """Handovers and outages, ordered by time, then terminal."""
+    """Handovers, outages and losses, ordered by time, then node."""
     events = [
         Event(
             time_ns=handover.time_ns,
             kind="handover",
             node=scenario.terminals[handover.terminal].name,
-            cause="slot",
+            cause=handover.new.cause or "slot",
             window_ns=handover.window_ns,
             detail={
                 "from": satellites[handover.old.satellite],
@@ -149,6 +156,12 @@ def _events(
         )
         for handover in handovers.events
     ]
+    for loss in scenario.lost:
+        if loss.begin_ns < duration_ns:
+            end_ns = duration_ns if loss.end_ns is None else min(loss.end_ns, duration_ns)
+            kind = "pop" if loss.node in {pop.name for pop in scenario.pops} else "gateway"
+            detail = {"lost_s": (end_ns - loss.begin_ns) / NS_PER_S}
+            events.append(Event(loss.begin_ns, kind, loss.node, "lost, and planned for", 0, detail))
     for number, its_legs in enumerate(legs):
         for leg, after in zip_longest(its_legs, its_legs[1:]):
             if leg.outage:

@@ -22,9 +22,9 @@ from testbed.plan.access import Leg, assign, ephemeris_window, serving, slots
 starts = st.integers(0, 4_000_000_000 * S)
 
 
-def legs_of(scenario, catalogue, start_ns, duration_ns):
-    ephemeris = Ephemeris(catalogue, *ephemeris_window(start_ns, duration_ns))
-    return assign(scenario, catalogue, ephemeris, start_ns, duration_ns)
+def legs_of(scenario, catalogue, start_ns, duration_ns, seed=0):
+    ephemeris = Ephemeris(catalogue, *ephemeris_window(start_ns, duration_ns, scenario))
+    return assign(scenario, catalogue, ephemeris, start_ns, duration_ns, seed)
 
 
 @given(starts, st.integers(1, 300 * S))

@@ -15,7 +15,8 @@ from plan_data import MS, S, dense, italy, overtaken, small_plan, sparse, steps_
 from testbed.plan.access import Leg
 from testbed.plan.build import build_plan
 from testbed.plan.geometry import Geometry
-from testbed.plan.handover import RadioKey, find_handovers, held_ns, merge, user_intervals
+from testbed.plan.handover import find_handovers, held_ns, merge, user_intervals
+from testbed.plan.holding import RadioKey
 from testbed.plan.routing import routes
 from testbed.plan.schedule import Schedule
 
