@@ -15,7 +15,9 @@ DEVICE = Path("/dev/cpu_dma_latency")
 
 def kernel_says_us() -> int:
     """The latency that idle processors may cost now, in µs."""
-    (latency,) = struct.unpack("=i", DEVICE.open("rb").read(4))
+    descriptor = os.open(DEVICE, os.O_RDONLY)
+    (latency,) = struct.unpack("=i", os.read(descriptor, 4))
+    os.close(descriptor)
     return int(latency)
 
 
