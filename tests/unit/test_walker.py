@@ -109,7 +109,9 @@ def test_names_numbers_and_hash() -> None:
     assert catalogue.names[:4] == ("A01-01", "A01-02", "A01-03", "A02-01")
     assert catalogue.names[-1] == "B120-04"
     assert catalogue.node_names == catalogue.names
-    assert catalogue.numbers.tolist() == list(range(1, 487))
+    assert catalogue.numbers.tolist() == list(range(1_000_000_001, 1_000_000_487))  # NORAD's have nine digits at most
+    assert catalogue.synthetic.all()
+    assert catalogue.shells == ("A",) * 6 + ("B",) * 480
     assert set(catalogue.epochs_ns.tolist()) == {START_NS}
     assert catalogue.source == "built-in: two shells"
     assert catalogue.sha256 == walker_catalogue(shells, START_NS, "other words").sha256
