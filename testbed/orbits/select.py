@@ -143,5 +143,5 @@ def _evenly(catalogue: Catalogue, left: NDArray[np.int64], value: str, where: st
 
 
 def _them(catalogue: Catalogue, left: NDArray[np.int64]) -> str:
-    some = f"{len(left):,} of {len(catalogue):,}" if len(left) < len(catalogue) else f"{len(left):,}"
-    return f"{some} satellites of {catalogue.source}"
+    of_all = f" of {len(catalogue):,}" if len(left) < len(catalogue) else ""
+    return f"satellites of {catalogue.source} ({len(left):,}{of_all})"

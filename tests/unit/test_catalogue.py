@@ -200,7 +200,7 @@ def test_of_three_real_files_the_newest_elements_of_each_number_stay() -> None:
     twice = [number for number, places in files_of.items() if len(places) > 1]
     older, newer = (sum(newest[number][1] == -place for number in twice) for place in (0, 1))
     assert merged.warnings == (
-        f"{len(twice):,} satellites are in more than one catalogue: the newest elements are used, "
+        f"satellites in more than one catalogue: {len(twice):,}; of each the newest elements are used, "
         f"{older:,} from {files[0]}, {newer:,} from {files[1]}",
     )
     assert merged.source == " + ".join(files)
@@ -210,7 +210,9 @@ def test_of_three_real_files_the_newest_elements_of_each_number_stay() -> None:
     assert not merged.synthetic.any()
 
 
-NUMBERED = st.lists(st.tuples(st.integers(1, 9), st.integers(0, 3)), min_size=1, max_size=9, unique_by=lambda one: one[0])
+NUMBERED = st.lists(
+    st.tuples(st.integers(1, 9), st.integers(0, 3)), min_size=1, max_size=9, unique_by=lambda one: one[0]
+)
 
 
 @given(st.lists(NUMBERED, min_size=1, max_size=4))
