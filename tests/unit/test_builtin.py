@@ -36,14 +36,28 @@ def test_longitudes() -> None:
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("onewb", f"unknown catalogue 'onewb': did you mean 'oneweb'? give a file of TLE or OMM, or one of {KNOWN}, or longitudes like geo:11.8E,37E"),
-        ("OneWeb", f"unknown catalogue 'OneWeb': did you mean 'oneweb'? give a file of TLE or OMM, or one of {KNOWN}, or longitudes like geo:11.8E,37E"),
-        ("help", f"unknown catalogue 'help': give a file of TLE or OMM, or one of {KNOWN}, or longitudes like geo:11.8E,37E"),
+        (
+            "onewb",
+            "unknown catalogue 'onewb': did you mean 'oneweb'? give a file of TLE or OMM, or one of "
+            f"{KNOWN}, or longitudes like geo:11.8E,37E",
+        ),
+        (
+            "OneWeb",
+            "unknown catalogue 'OneWeb': did you mean 'oneweb'? give a file of TLE or OMM, or one of "
+            f"{KNOWN}, or longitudes like geo:11.8E,37E",
+        ),
+        (
+            "help",
+            f"unknown catalogue 'help': give a file of TLE or OMM, or one of {KNOWN}, or longitudes like geo:11.8E,37E",
+        ),
         ("geo:", "--catalogue geo:: '' is not a longitude: write 0 to 180 with E or W, like geo:11.8E,37E"),
         ("geo:11.8", "--catalogue geo:11.8: '11.8' is not a longitude: write 0 to 180 with E or W, like geo:11.8E,37E"),
-        ("geo:1E,200W", "--catalogue geo:1E,200W: '200W' is not a longitude: write 0 to 180 with E or W, like geo:11.8E,37E"),
+        (
+            "geo:1E,200W",
+            "--catalogue geo:1E,200W: '200W' is not a longitude: write 0 to 180 with E or W, like geo:11.8E,37E",
+        ),
     ],
-)  # fmt: skip
+)
 def test_an_unknown_name_is_one_line_with_the_known_ones(name: str, said: str) -> None:
     with pytest.raises(CatalogueError) as error:
         built_in(name, START_NS)

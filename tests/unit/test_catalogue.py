@@ -263,5 +263,5 @@ def test_what_cannot_be_merged() -> None:
     assert str(error.value) == (
         "built-in: other: its satellite 'A01-01' is also in built-in: one: give each constellation once"
     )
-    with pytest.raises(CatalogueError, match="^no catalogue to merge"):
+    with pytest.raises(CatalogueError, match=r"^no catalogue to merge"):
         merge([])

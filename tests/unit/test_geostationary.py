@@ -57,7 +57,7 @@ def test_skyfield_sees_it_where_the_formula_has_it() -> None:
         moment = scale.utc(2026, 6, 14, 6 + hours)
         assert wgs84.subpoint_of(satellite.at(moment)).longitude.degrees == pytest.approx(11.8, abs=0.002)
         elevation, azimuth, distance = (satellite - place).at(moment).altaz()
-        # Maral & Bousquet, Satellite Communications Systems, 2.1.5: from the geocentric latitude and radius of the site.
+        # Maral & Bousquet, Satellite Communications Systems, 2.1.5; with the site's geocentric latitude and radius.
         x, y, z = place.itrs_xyz.km
         radius_km, beside = sqrt(x * x + y * y + z * z), radians(11.8 - VIGNA.longitude_deg)
         central = acos(cos(atan2(z, sqrt(x * x + y * y))) * cos(beside))
@@ -105,7 +105,10 @@ def test_names_numbers_hash() -> None:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda: Slot("SICRAL-1BB", 11.8), "satellite 'SICRAL-1BB': write at most nine letters, digits and '-', a letter first"),
+        (
+            lambda: Slot("SICRAL-1BB", 11.8),
+            "satellite 'SICRAL-1BB': write at most nine letters, digits and '-', a letter first",
+        ),
         (lambda: Slot("X", 180.5), "satellite 'X': longitude 180.5 is outside -180 to 180"),
         (lambda: Slot("X", float("nan")), "satellite 'X': longitude nan is outside -180 to 180"),
         (lambda: slot_at(11.80001), "longitude 11.80001 has more than three decimals: round it"),
@@ -115,7 +118,7 @@ def test_names_numbers_hash() -> None:
             "x: two satellites are named 'G1E': name a longitude once",
         ),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_satellite(make, said: str) -> None:
     with pytest.raises(ScenarioError) as error:
         make()

@@ -76,17 +76,55 @@ FILES = {
     ("catalogues", "select", "said"),
     [
         (["empty.tle"], [], "empty.tle: no satellites in it: give a TLE or OMM file with elements"),
-        (["one.tle", "none.tle"], [], "none.tle: cannot be read (No such file or directory): give the path of a TLE or OMM file"),
-        (["one.tle", "kuipr"], [], f"unknown catalogue 'kuipr': did you mean 'kuiper'? give a file of TLE or OMM, or one of {KNOWN}, or longitudes like geo:11.8E,37E"),
-        (["cut.tle.gz"], [], "cut.tle.gz: damaged gzip file (Compressed file ended before the end-of-stream marker was reached): get the file again"),
-        (["nan.json"], [], "nan.json line 1 (satellite 'SAT'): ECCENTRICITY is not a number ('nan'): get the file again, or remove this satellite"),
-        (["nan.tle"], [], "nan.tle line 2: eccentricity in column 27 is not as the format has it ('    NaN'): get the file again, or remove this satellite"),
+        (
+            ["one.tle", "none.tle"],
+            [],
+            "none.tle: cannot be read (No such file or directory): give the path of a TLE or OMM file",
+        ),
+        (
+            ["one.tle", "kuipr"],
+            [],
+            "unknown catalogue 'kuipr': did you mean 'kuiper'? give a file of TLE or OMM, or one of "
+            f"{KNOWN}, or longitudes like geo:11.8E,37E",
+        ),
+        (
+            ["cut.tle.gz"],
+            [],
+            "cut.tle.gz: damaged gzip file (Compressed file ended before the end-of-stream marker was "
+            "reached): get the file again",
+        ),
+        (
+            ["nan.json"],
+            [],
+            "nan.json line 1 (satellite 'SAT'): ECCENTRICITY is not a number ('nan'): get the file "
+            "again, or remove this satellite",
+        ),
+        (
+            ["nan.tle"],
+            [],
+            "nan.tle line 2: eccentricity in column 27 is not as the format has it ('    NaN'): get the "
+            "file again, or remove this satellite",
+        ),
         (["twice.tle"], [], "twice.tle line 3: satellite number '44714' is already on line 1: remove one of the two"),
-        (["sicral", "sicral"], [], "built-in: sicral: its satellite 'SICRAL-1B' is also in built-in: sicral: give each constellation once"),
-        (["one.tle"], ["altitude"], "--select 'altitude': 'altitude' is not KEY=VALUE; the keys are altitude, inclination, number, name, shell, count"),
-        (["one.tle"], ["altitude=700..800"], "--select 'altitude=700..800' matches none of the satellites of one.tle (1): altitudes there are 417.7 to 417.7 km"),
+        (
+            ["sicral", "sicral"],
+            [],
+            "built-in: sicral: its satellite 'SICRAL-1B' is also in built-in: sicral: give each constellation once",
+        ),
+        (
+            ["one.tle"],
+            ["altitude"],
+            "--select 'altitude': 'altitude' is not KEY=VALUE; the keys are altitude, inclination, "
+            "number, name, shell, count",
+        ),
+        (
+            ["one.tle"],
+            ["altitude=700..800"],
+            "--select 'altitude=700..800' matches none of the satellites of one.tle (1): altitudes there "
+            "are 417.7 to 417.7 km",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_input_is_one_line(folder: Path, catalogues: list[str], select: list[str], said: str) -> None:
     for name, data in FILES.items():
         Path(name).write_bytes(data)

@@ -35,9 +35,8 @@ def numbered(first: int) -> list[Satrec]:
     for place, made in enumerate(dense().satrecs):
         one = Satrec()
         epoch = made.jdsatepoch - 2_433_281.5 + made.jdsatepochF
-        one.sgp4init(
-            WGS72, "i", first + place, epoch, 0, 0, 0, made.ecco, made.argpo, made.inclo, made.mo, made.no_kozai, made.nodeo
-        )  # fmt: skip
+        angles = made.argpo, made.inclo, made.mo
+        one.sgp4init(WGS72, "i", first + place, epoch, 0, 0, 0, made.ecco, *angles, made.no_kozai, made.nodeo)
         one.intldesg = "26001A"
         satrecs.append(one)
     return satrecs
