@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from commands import STARLINK, Outcome, guests, run
 
+from topologies import starlink_italy
+
 pytestmark = pytest.mark.examples
 
-PARAMETERS = "order, outage_ms, esn, window, generator, adversary, adversary_every"
+PARAMETERS = ", ".join(parameter.name for parameter in starlink_italy.PARAMETERS)
 
 
 def refused(outcome: Outcome, code: int, folder: Path) -> str:
