@@ -25,7 +25,7 @@ from testbed.orbits.frames import sites_teme_m
 from testbed.orbits.propagate import Ephemeris
 from testbed.orbits.sites import Site, great_circle_m
 from testbed.orbits.visibility import range_elevation
-from testbed.plan.calibration_sites import COUNTRIES, GATEWAYS, ITALY, ITALY_QUANTILES_MS, POPS, Country
+from testbed.plan.calibration_sites import COUNTRIES, GATEWAYS, ITALY, ITALY_QUANTILES_MS, POPS
 from testbed.plan.delays import Overheads, gateway_fibre, propagation_ns, total_ns, user_link
 
 MASK_DEG = 25.0
@@ -34,6 +34,8 @@ MASK_DEG = 25.0
 MINIMUM_ALTITUDE_M = 440_000.0
 """Satellites below serve phones, or are on their way (335-375 km on 2026-06-14)."""
 
+_ALL = (ITALY, *COUNTRIES)
+_TOWNS = [town for country in _ALL for town in country.towns]
 _MIDDLE = Site("middle", 45.0, 12.0)
 _NEAR = np.cos(np.radians(28.0))  # every satellite above 25° at a site of this calibration is within 28° of the middle
 
@@ -112,22 +114,11 @@ def round_trips_ms(
     return np.concatenate(values), np.concatenate(weights)
 
 
-def weighted_quantile(values: NDArray[np.float64], weights: NDArray[np.float64], at: float) -> float:
+def weighted_quantile(values: NDArray[np.floating], weights: NDArray[np.floating], at: float) -> float:
     """The least value below or at which `at` of the weight lies."""
     order = np.argsort(values, kind="stable")
-    mass = np.cumsum(weights[order])
+    mass = np.cumsum(weights[order], dtype=np.float64)
     return float(values[order][np.searchsorted(mass, at * mass[-1])])
-
-
-def medians_ms(
-    sights: Sequence[Sights], country: Country, first: int, towns: int, rule: Rule, overheads: Overheads
-) -> NDArray[np.float64]:
-    """The median round trip of each of a country's towns, whose rows begin at `first`."""
-    found = []
-    for number, town in enumerate(country.towns):
-        pop = min((POPS[name] for name in country.pops), key=lambda site, town=town: great_circle_m(site, town))
-        found.append(weighted_quantile(*round_trips_ms(sights, first + number, towns, pop, rule, overheads), 0.5))
-    return np.array(found)
 
 
 @dataclass(frozen=True)
@@ -152,37 +143,68 @@ class Calibration:
     """Italy and the other countries above one catalogue; made once, asked for many rules.
 
     begin_ns: UTC at which a slot begins; every_ns: from one slot judged to the next, a multiple of the slot's length.
+    A slot takes 3 MB: for all slots of a day there is `judge_all`.
     """
 
     def __init__(self, catalogue: Catalogue, begin_ns: int, duration_ns: int, every_ns: int) -> None:
-        self._countries = (ITALY, *COUNTRIES)
-        towns = [town for country in self._countries for town in country.towns]
-        self._towns = len(towns)
-        self.slots_ns = range(begin_ns, begin_ns + duration_ns, every_ns)
-        self.sights = look(catalogue, towns, self.slots_ns)
+        self._sights = look(catalogue, _TOWNS, range(begin_ns, begin_ns + duration_ns, every_ns))
 
     def medians_ms(self, country: str, rule: Rule, overheads: Overheads) -> NDArray[np.float64]:
-        """The median of each of the country's towns, (n_towns,)."""
-        first = 0
-        for one in self._countries:
-            if one.name == country:
-                return medians_ms(self.sights, one, first, self._towns, rule, overheads)
-            first += len(one.towns)
-        raise KeyError(country)
+        """The median round trip of each of the country's towns, (n_towns,)."""
+        return np.array(
+            [
+                weighted_quantile(*round_trips_ms(self._sights, row, len(_TOWNS), pop, rule, overheads), 0.5)
+                for row, pop in _rows(country)
+            ]
+        )
 
     def judge(self, rule: Rule | None = None, overheads: Overheads | None = None, *, italy: bool = False) -> Result:
         """Quantiles of Italy's towns, and the other countries' medians unless only `italy` is asked."""
-        rule, overheads = rule or Rule(), overheads or Overheads()
-        towns_ms = self.medians_ms("Italy", rule, overheads)
-        quantiles = {at: float(np.quantile(towns_ms, at)) for at in ITALY_QUANTILES_MS}
-        others = () if italy else COUNTRIES
-        predicted = {one.name: float(np.median(self.medians_ms(one.name, rule, overheads))) for one in others}
-        return Result(quantiles, predicted)
+        names = [one.name for one in _ALL[: 1 if italy else None]]
+        return _result({name: self.medians_ms(name, rule or Rule(), overheads or Overheads()) for name in names})
+
+
+def judge_all(catalogue: Catalogue, begin_ns: int, duration_ns: int) -> Result:
+    """The frozen model over every slot, half an hour after the other; a day takes some two minutes and 2 GB."""
+    rule, overheads, block_ns = Rule(), Overheads(), 1_800 * NS_PER_S
+    parts: list[list[tuple[NDArray[np.float32], NDArray[np.float32]]]] = [[] for _ in _TOWNS]
+    for first_ns in range(begin_ns, begin_ns + duration_ns, block_ns):
+        sights = look(catalogue, _TOWNS, range(first_ns, min(first_ns + block_ns, begin_ns + duration_ns), SLOT_NS))
+        for country in _ALL:
+            for row, pop in _rows(country.name):
+                values, weights = round_trips_ms(sights, row, len(_TOWNS), pop, rule, overheads)
+                parts[row].append((values.astype(np.float32), weights.astype(np.float32)))
+    medians = [
+        weighted_quantile(np.concatenate([v for v, _ in part]), np.concatenate([w for _, w in part]), 0.5)
+        for part in parts
+    ]
+    return _result({one.name: np.array([medians[row] for row, _ in _rows(one.name)]) for one in _ALL})
 
 
 def constant_error_ms() -> float:
     """The error of who says Italy's median for every country."""
     return float(np.mean([abs(ITALY.median_ms - country.median_ms) for country in COUNTRIES]))
+
+
+def _rows(country: str) -> list[tuple[int, Site]]:
+    """Row among all towns, and PoP, of each of the country's towns; raises KeyError."""
+    first = 0
+    for one in _ALL:
+        if one.name == country:
+            pops = [POPS[name] for name in one.pops]
+            return [(first + number, _nearest(pops, town)) for number, town in enumerate(one.towns)]
+        first += len(one.towns)
+    raise KeyError(country)
+
+
+def _nearest(sites: Sequence[Site], town: Site) -> Site:
+    return min(sites, key=lambda site: great_circle_m(site, town))
+
+
+def _result(medians_ms: dict[str, NDArray[np.float64]]) -> Result:
+    quantiles = {at: float(np.quantile(medians_ms[ITALY.name], at)) for at in ITALY_QUANTILES_MS}
+    others = {name: float(np.median(values)) for name, values in medians_ms.items() if name != ITALY.name}
+    return Result(quantiles, others)
 
 
 def _windows(slots_ns: Sequence[int]) -> list[list[int]]:

@@ -47,8 +47,8 @@ GATEWAYS: Final = (
     Site("aerzen", 52.060989, 9.328231),
     Site("wola", 51.86417, 20.92105),
     Site("muallim", 40.78875, 29.50939),
-    # Assumption: a gateway beside each PoP that has none on our list. The others have one within 45 km: Milan, Frankfurt,
-    # Madrid, Warsaw. (London's are on the map, but not on our list; of Sofia's nothing is published.)
+    # Assumption: a gateway beside each PoP that has none on this list, because the others have one within 45 km (Milan,
+    # Frankfurt, Madrid). London's are on the map, but not on this list; of one at Sofia nothing is published.
     Site("x-sofia", 42.702735, 23.306259),
     Site("x-london", 51.51154, -0.00289),
 )
@@ -90,8 +90,8 @@ COUNTRIES: Final = (
         "Greece",
         ("sofia",),  # three probes: atlas/active_probes.csv
         _towns(
-            "athens 37.98 23.73, thessalon 40.64 22.94, patras 38.25 21.73, heraklion 35.34 25.13, larissa 39.64 22.42, "
-            "ioannina 39.66 20.85, rhodes 36.44 28.22"
+            "athens 37.98 23.73, thessalon 40.64 22.94, patras 38.25 21.73, heraklion 35.34 25.13, "
+            "larissa 39.64 22.42, ioannina 39.66 20.85, rhodes 36.44 28.22"
         ),
         22.9,
     ),
@@ -146,8 +146,8 @@ COUNTRIES: Final = (
         ("frankfurt",),  # eleven probes: atlas/active_probes.csv
         _towns(
             "berlin 52.52 13.40, hamburg 53.55 9.99, munich 48.14 11.58, cologne 50.94 6.96, frankfurt 50.11 8.68, "
-            "stuttgart 48.78 9.18, leipzig 51.34 12.37, hanover 52.37 9.73, nuremberg 49.45 11.08, rostock 54.09 12.14, "
-            "freiburg 48.00 7.85"
+            "stuttgart 48.78 9.18, leipzig 51.34 12.37, hanover 52.37 9.73, nuremberg 49.45 11.08, "
+            "rostock 54.09 12.14, freiburg 48.00 7.85"
         ),
         26.1,
     ),

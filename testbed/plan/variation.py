@@ -4,8 +4,8 @@ A terminal's level moves at the boundaries of its 15 s slots, and packets scatte
 time, so that a plan can hold them and netem play them in order (a queue with a rate is first in, first out).
 
 Everything is a pure function of seed, terminal and instant: a value depends neither on the window asked for nor on
-what was asked before. Each part has the median zero; offsets are skewed, so that scatter around them lifts the median of
-both together by 0.35 ms up and 0.15 ms down.
+what was asked before. Each part has the median zero; offsets are skewed, so that scatter around them lifts the median
+of both together by 0.35 ms up and 0.13 ms down.
 """
 
 from __future__ import annotations
@@ -34,21 +34,23 @@ OFFSET_MS: Final = (
 8 s after it begins."""
 
 MEMORY: Final = 0.6
-"""Correlation of the normal scores of neighbouring slots: fitted to the same data (steps between slots, and 0.54 for the
-offsets themselves)."""
+"""Correlation of the normal scores of neighbouring slots: fitted to the same data, to the steps between slots (and to
+0.54, the correlation of the offsets themselves)."""
 
 MEMORY_SLOTS: Final = 16
 """Slots that a slot remembers; what is beyond has a weight below 0.0003."""
 
 UP_PART: Final = 4.6 / (4.6 + 1.7)
-"""Share of a round trip's offset that is upwards: as the measured jitter divides (mean absolute IPDV at 100 Hz, eBPF-trace).
-Assumption: offsets divide like jitter."""
+"""Share of a round trip's offset that is upwards. Assumption: offsets divide as the measured jitter does (mean absolute
+IPDV at 100 Hz, eBPF-trace)."""
 
 JITTER_UP_MS: Final = 4.6
 JITTER_DOWN_MS: Final = 1.7
 """Mean absolute difference of packets 10 ms apart, one way, ms (the same trace of 100 s)."""
 
 _LAPLACE_MEAN_DIFFERENCE = 1.5  # E|X - Y| of two independent Laplace variables, in units of their scale
+_LOOK_BACK_NS = 100_000_000  # twice the largest offset and jitter together, upwards
+
 _JITTER_CAP = 5.0  # Assumption: scales beyond which a jitter is cut; 0.7 % of draws
 
 WORDS: Final[dict[VariationName, str]] = {
@@ -97,6 +99,15 @@ class Variation:
         floor_ns = self.floor_up_ns if upward else self.floor_down_ns
         return np.maximum(np.rint(extra_ms * (NS_PER_S // 1000)).astype(np.int64), -floor_ns)
 
+    def in_flight_ns(self, seed: int, terminal: str, upward: bool, utc_ns: int) -> int:
+        """What the latest of the packets sent before this instant still carries beyond it, ns: for holds at handovers.
+
+        A packet that was sent under a high jitter may leave after one that was sent later. May be negative.
+        """
+        edges = self.edges_ns(utc_ns - _LOOK_BACK_NS, utc_ns)
+        last = np.append(edges - 1, utc_ns - 1)  # the last instants of the values that end before, or hold now
+        return int((self.extra_ns(seed, terminal, upward, last) + last - utc_ns + 1).max())
+
     def edges_ns(self, begin_ns: int, end_ns: int) -> NDArray[np.int64]:
         """Where values may change in [begin_ns, end_ns), UTC: every slot, and every period when there is jitter."""
         step_ns = self.period_ns if self.jitter else SLOT_NS
@@ -107,14 +118,17 @@ class Variation:
 
 
 def variation(word: VariationName, overheads: Overheads | None = None, slots: float = 1.0) -> Variation:
-    """What a topology's parameter means; `slots` scales the offsets where the radio path itself moves from slot to slot."""
+    """What a topology's parameter means; `slots` scales the offsets: 0 where the way itself moves from slot to slot."""
     floors = overheads or Overheads()
     strength = {"off": (0.0, 0.0), "slots": (slots, 0.0), "measured": (slots, 1.0)}[word]
     return Variation(*strength, floor_up_ns=floors.access_up_ns, floor_down_ns=floors.access_down_ns)
 
 
 def _offsets_ms(seed: int, terminal: str, slots: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The round trip's offset in each slot (numbers since 1970), ms: a moving sum of normal draws gives the slot's rank."""
+    """The round trip's offset in each slot (numbers since 1970), ms.
+
+    A moving sum of normal draws gives the slot's rank, the table of quantiles the offset of that rank.
+    """
     back = np.arange(MEMORY_SLOTS)
     weights = MEMORY**back
     weights /= np.sqrt(np.sum(weights**2))
@@ -125,14 +139,16 @@ def _offsets_ms(seed: int, terminal: str, slots: NDArray[np.int64]) -> NDArray[n
     for column, weight in enumerate(weights):  # one term after the other: the same bits from every window
         score += weight * draws[where.reshape(len(slots), -1)[:, column]]
     rank = np.array([normal.cdf(one) for one in score.tolist()])
-    return np.interp(rank, OFFSET_AT, OFFSET_MS)
+    offsets_ms: NDArray[np.float64] = np.interp(rank, OFFSET_AT, OFFSET_MS)
+    return offsets_ms
 
 
 def _laplace(uniform: NDArray[np.float64]) -> NDArray[np.float64]:
     """Laplace variables of scale 1 and median 0 from uniform ones, cut at both ends."""
     centred = uniform - 0.5
     tail = np.log1p(-2.0 * np.abs(centred))
-    return np.clip(-np.sign(centred) * tail, -_JITTER_CAP, _JITTER_CAP)
+    drawn: NDArray[np.float64] = np.clip(-np.sign(centred) * tail, -_JITTER_CAP, _JITTER_CAP)
+    return drawn
 
 
 def _uniform(seed: int, who: str, numbers: NDArray[np.int64]) -> NDArray[np.float64]:

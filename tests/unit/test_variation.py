@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 from datetime import datetime
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ def fjordlink_slots() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     edges = np.flatnonzero(np.diff(slot, prepend=-1, append=-1))
     parts = [
         (slot[low], rows[low][0].date().toordinal(), np.median(value[low:high]))
-        for low, high in zip(edges, edges[1:], strict=False)
+        for low, high in pairwise(edges)
         if high - low >= 14
     ]
     return tuple(np.array(column) for column in zip(*parts, strict=True))
@@ -149,6 +150,16 @@ def test_values_change_at_edges_only():
     assert set(changes.tolist()) <= set(edges.tolist())
     assert Variation().edges_ns(START_NS, START_NS + 60 * S).tolist() == [START_NS + s * S for s in (12, 27, 42, 57)]
     assert len(variation("off").edges_ns(START_NS, START_NS + 60 * S)) == 0
+
+
+@pytest.mark.parametrize("upward", [True, False])
+def test_nothing_is_in_flight_longer_than_said(upward):
+    """Packets sent every millisecond before an instant; the latest is found, to that millisecond."""
+    one = Variation(jitter=2.0, period_ns=10 * MS)
+    for instant_ns in range(START_NS + 12 * S, START_NS + 40 * S, 1_370 * MS):
+        sent = instant_ns - MS * np.arange(1, 400)
+        latest = (one.extra_ns(0, "rome", upward, sent) + sent - instant_ns).max()
+        assert 0 <= one.in_flight_ns(0, "rome", upward, instant_ns) - latest <= MS
 
 
 def test_words():
