@@ -20,6 +20,7 @@ from testbed.plan.calibration import (
     Rule,
     Sights,
     constant_error_ms,
+    judge_all,
     look,
     round_trips_ms,
     weighted_quantile,
@@ -140,6 +141,15 @@ def test_chances_agree_with_draws(rule):
     values, weights = round_trips_ms([sight], 0, 1, POPS["milan"], rule, Overheads())
     assert float(np.sum(values * weights)) == pytest.approx(np.mean(drawn), abs=0.3)
     assert np.mean(np.array(drawn) < 28.0) == pytest.approx(weights[values < 28.0].sum(), abs=0.03)
+
+
+def test_blocks_make_no_difference():
+    """A half hour and a minute more, judged in two blocks and in one; float32 rounds to 4 ns in 30 ms."""
+    duration_ns = 1_860 * S
+    blocks = judge_all(starlink(), BEGIN_NS, duration_ns)
+    whole = Calibration(starlink(), BEGIN_NS, duration_ns, 15 * S).judge()
+    assert blocks.predicted_ms == pytest.approx(whole.predicted_ms, abs=1e-5)
+    assert blocks.quantiles_ms == pytest.approx(whole.quantiles_ms, abs=1e-5)
 
 
 def test_a_weighted_quantile_counts_weights():
