@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from testbed.emulation.network import PlanTopo
 from testbed.ground.constants import NS_PER_S
 from testbed.ground.units import parse_utc_ns
-from testbed.plan.build import build_plan
-from testbed.plan.inputs import elements
+from testbed.plan.inputs import Request
+from testbed.plan.plans import make
 from testbed.plan.scenario import Scenario
 
 DURATION_S = 600
@@ -31,8 +30,12 @@ def planned_topo(
     After the plan's end the network keeps its last state. Raises InputError.
     """
     asked = scenario(**{name: str(value) for name, value in parameters.items()})
-    satellites, start_ns = elements(
-        None if catalogue is None else Path(catalogue), None if start is None else parse_utc_ns(start)
+    request = Request(
+        catalogues=() if catalogue is None else (catalogue,),
+        select=(),
+        start_ns=None if start is None else parse_utc_ns(start),
+        duration_ns=round(duration * NS_PER_S),
+        step_ns=round(step * 1_000_000),
+        seed=0,
     )
-    plan = build_plan(asked, satellites, start_ns, round(duration * NS_PER_S), round(step * 1_000_000))
-    return PlanTopo(plan)
+    return PlanTopo(make(asked, request))

@@ -30,7 +30,7 @@ START = "2026-06-14T06:00:08Z"  # a slot begins in the middle, at :12
 
 @pytest.fixture(scope="module")
 def satellites() -> Any:
-    catalogue, start_ns = elements(None, parse_utc_ns(START))
+    catalogue, start_ns = elements((), parse_utc_ns(START))
     return catalogue, start_ns
 
 
