@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from math import acos, cos, degrees, inf, isfinite, radians, sin
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from testbed.ground.constants import WGS72_RADIUS_M, WGS84_A_M
 from testbed.ground.errors import ScenarioError
 from testbed.orbits.catalogue import Catalogue
+from testbed.orbits.kernels import compiled
 from testbed.orbits.planes import Plane, Planes, find_planes
 from testbed.orbits.propagate import Ephemeris
 
@@ -87,19 +87,15 @@ class Mesh:
     left_out: Ints
 
 
-def pairs(
-    catalogue: Catalogue, ephemeris: Ephemeris, time_ns: int, rules: Lasers, indices: Ints | None = None
-) -> Ints:
+def pairs(catalogue: Catalogue, ephemeris: Ephemeris, time_ns: int, rules: Lasers, indices: Ints | None = None) -> Ints:
     """The links at `time_ns` (UTC, in the ephemeris' window): the pairs of `mesh`, shape (n_links, 2)."""
     return mesh(catalogue, ephemeris, time_ns, rules, indices).pairs
 
 
-def mesh(
-    catalogue: Catalogue, ephemeris: Ephemeris, time_ns: int, rules: Lasers, indices: Ints | None = None
-) -> Mesh:
+def mesh(catalogue: Catalogue, ephemeris: Ephemeris, time_ns: int, rules: Lasers, indices: Ints | None = None) -> Mesh:
     """Which satellites are linked by the +grid of their shell, and across shells if the rules say so.
 
-    A made satellite's neighbour in the next plane is the first one ahead, as in `Grid`, whose phasing somebody chose. Of
+    A made satellite's neighbour in the next plane is the first one ahead, as in `Grid`: somebody chose the phasing. Of
     catalogued ones two are linked that are the nearest to each other where their planes are furthest apart.
     `indices`: which satellites take part; all without it.
     """
@@ -208,9 +204,7 @@ def _between(shells: tuple[Planes, ...], position_m: Floats, rules: Lasers, free
     yield from zip(*couples[order].T.tolist(), strict=True)
 
 
-def lit(
-    ephemeris: Ephemeris, pairs: Ints, time_ns: Ints, rules: Lasers
-) -> tuple[Floats, NDArray[np.bool_]]:
+def lit(ephemeris: Ephemeris, pairs: Ints, time_ns: Ints, rules: Lasers) -> tuple[Floats, NDArray[np.bool_]]:
     """Length in metres of each link at each time, and whether its beam is free, both (n_times, n_links).
 
     `pairs`: (n_links, 2), indices into the catalogue, in either order; `time_ns`: UTC, in the ephemeris' window. A link
@@ -224,8 +218,8 @@ def lit(
 
 def lit_at(position_m: Floats, pairs: Ints, rules: Lasers) -> tuple[Floats, NDArray[np.bool_]]:
     """As `lit`, from positions in TEME, metres, (n_times, n_sats, 3); `pairs` are indices into their second axis."""
-    found: tuple[Floats, NDArray[np.bool_]] = _lit(position_m, np.sort(pairs, axis=1), *_limits(rules))
-    return found
+    couples = np.sort(np.ascontiguousarray(pairs, dtype=np.int64), axis=1)
+    return _lit(np.ascontiguousarray(position_m), couples, *_limits(rules))
 
 
 def _limits(rules: Lasers) -> tuple[float, float, float]:
@@ -235,8 +229,10 @@ def _limits(rules: Lasers) -> tuple[float, float, float]:
     return longest_m**2, (WGS84_A_M + rules.grazing_m) ** 2, sine**2
 
 
-@njit(cache=True, nogil=True)
-def _lit(position_m, pairs, longest_2, lowest_2, polar_2):  # type: ignore[no-untyped-def]
+@compiled
+def _lit(
+    position_m: Floats, pairs: Ints, longest_2: float, lowest_2: float, polar_2: float
+) -> tuple[Floats, NDArray[np.bool_]]:
     """`pairs` must have the lower index first: rounding is then the same from both ends."""
     n_times, n_links = len(position_m), len(pairs)
     range_m = np.empty((n_times, n_links))
