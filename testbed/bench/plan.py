@@ -12,7 +12,7 @@ from testbed.bench import skies
 from testbed.bench.context import Context
 from testbed.bench.inside import call
 from testbed.bench.rows import Reference, Row
-from testbed.ground.constants import NS_PER_S
+from testbed.ground.constants import NS_PER_S, SLOT_NS
 from testbed.ground.errors import RunError
 from testbed.orbits.grid import Grid
 from testbed.orbits.walker import walker_catalogue
@@ -109,8 +109,9 @@ def _slots(context: Context) -> list[Row]:
     answer = _child(context, skies.day, duration_s)
     what = f"bent pipe, ten sites, {duration_s:,} s of slots"
     wall_s = None if context.quick else _DAY_WALL_S
+    plain = Reference("s, sgp4 and numpy, from four slots", answer["plain_s"] * duration_s / (SLOT_NS / NS_PER_S))
     return [
-        Row(f"{what}: elements to legs", answer["seconds"], "s", "lower", wall_s),
+        Row(f"{what}: elements to legs", answer["seconds"], "s", "lower", wall_s, plain),
         Row(f"{what}: a slot", answer["seconds"] / (duration_s / 15) * 1e3, "ms", "lower", _DAY_WALL_S / _DAY_S * 15e3),
         Row(f"{what}: memory at its peak", answer["peak_mb"], "MB", "lower"),
     ]

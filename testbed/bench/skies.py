@@ -16,7 +16,7 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 from sgp4.api import SatrecArray
 
-from testbed.ground.constants import NS_PER_S, SPEED_OF_LIGHT_M_S, WGS84_A_M
+from testbed.ground.constants import NS_PER_S, SLOT_NS, SPEED_OF_LIGHT_M_S, WGS84_A_M
 from testbed.ground.errors import RunError
 from testbed.orbits.catalogue import Catalogue, read_catalogue
 from testbed.orbits.frames import julian_date, sites_teme_m, up_teme
@@ -25,7 +25,7 @@ from testbed.orbits.presets import STARLINK_2026
 from testbed.orbits.propagate import Ephemeris
 from testbed.orbits.sites import Site
 from testbed.orbits.walker import Shell, walker_catalogue
-from testbed.plan.access import assign, ephemeris_window
+from testbed.plan.access import Leg, assign, ephemeris_window, slots
 from testbed.plan.constellation import Constellation
 from testbed.plan.delays import Overheads
 from testbed.plan.relax import DOWN_NS
@@ -99,6 +99,16 @@ class Plain:
     parts: csr_array  # delays of the links, from satellite to satellite and from site to satellite
 
 
+def _plain_sky(satrecs: SatrecArray, sites: Sequence[Site], time_ns: int) -> tuple[Floats, Floats, Floats]:
+    """Positions (n_sats, 3) in metres, and slant ranges and elevations, (n_sites, n_sats), at one instant."""
+    when = np.array([time_ns])
+    position_m = satrecs.sgp4(*julian_date(when))[1][:, 0] * 1e3
+    line_m = position_m[None] - sites_teme_m(sites, when)[0][:, None]
+    slant_m = np.linalg.norm(line_m, axis=2)
+    elevation_deg = np.degrees(np.arcsin(np.einsum("ijk,ik->ij", line_m, up_teme(sites, when)[0]) / slant_m))
+    return position_m, slant_m, elevation_deg
+
+
 class PlainTools:
     """SGP4 for every satellite, numpy for the geometry, scipy's Dijkstra on a graph built anew: the obvious way."""
 
@@ -110,9 +120,7 @@ class PlainTools:
 
     def step(self, time_ns: int) -> Plain:
         """Everything at one instant."""
-        when = np.array([time_ns])
-        jd, fr = julian_date(when)
-        position_m = self._satrecs.sgp4(jd, fr)[1][:, 0] * 1e3
+        position_m, slant_m, elevation_deg = _plain_sky(self._satrecs, self._sites, time_ns)
         a, b = position_m[self._links[:, 0]], position_m[self._links[:, 1]]
         range_m = np.linalg.norm(b - a, axis=1)
         # Height of the triangle over the link, where its foot lies between the satellites.
@@ -120,10 +128,6 @@ class PlainTools:
         inner = (np.einsum("lk,lk->l", a, a - b) > 0) & (np.einsum("lk,lk->l", b, b - a) > 0)
         height_m[~inner] = np.minimum(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1))[~inner]
         up = height_m >= WGS84_A_M + GRAZING_M
-        sites_m, normals = sites_teme_m(self._sites, when)[0], up_teme(self._sites, when)[0]
-        line_m = position_m[None] - sites_m[:, None]
-        slant_m = np.linalg.norm(line_m, axis=2)
-        elevation_deg = np.degrees(np.arcsin(np.einsum("ijk,ik->ij", line_m, normals) / slant_m))
         site, satellite = np.nonzero(elevation_deg >= self._mask_deg)
         n_sats, n_sites = len(position_m), len(self._sites)
         # Sites twice, as beginnings and as ends: so that no path goes over a third one.
@@ -239,8 +243,40 @@ def day(folder: Path, *, file: str | None, start_ns: int, duration_s: int) -> di
     begin = time.perf_counter()
     ephemeris = Ephemeris(catalogue, *ephemeris_window(start_ns, duration_ns))
     legs = assign(scenario, catalogue, ephemeris, start_ns, duration_ns)
-    return {
-        "seconds": time.perf_counter() - begin,
-        "legs": sum(len(its) for its in legs),
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }
+    seconds = time.perf_counter() - begin
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    plain_s = check_legs(scenario, catalogue, legs, start_ns, duration_ns)
+    return {"seconds": seconds, "legs": sum(len(its) for its in legs), "peak_mb": peak_mb, "plain_s": plain_s}
+
+
+def check_legs(
+    scenario: Scenario, catalogue: Catalogue, legs: Sequence[Sequence[Leg]], start_ns: int, duration_ns: int
+) -> float:
+    """Hold some whole slots against SGP4 and numpy; how long these take for a slot, in seconds.
+
+    Whatever the policy, a terminal's satellite is above the masks of both ends at the slot's beginning, middle and end,
+    and where there is an outage no satellite is. Raises RunError when that is not so.
+    """
+    satrecs = SatrecArray(catalogue.satrecs)
+    sites = [*(one.site for one in scenario.terminals), *(one.site for one in scenario.gateways)]
+    masks = np.array([*(one.mask_deg for one in scenario.terminals), *(one.mask_deg for one in scenario.gateways)])
+    high = catalogue.mean_altitude_m >= scenario.minimum_altitude_m
+    whole = [slot for slot in slots(start_ns, duration_ns) if slot[1] - slot[0] == SLOT_NS]
+    chosen = [whole[place] for place in np.linspace(0, len(whole) - 1, 4).astype(int)]
+    seconds = 0.0
+    for begin_ns, end_ns in chosen:
+        begin = time.perf_counter()
+        instants = (begin_ns, (begin_ns + end_ns) // 2, end_ns)
+        elevation_deg = np.array([_plain_sky(satrecs, sites, start_ns + one)[2] for one in instants])
+        seen = (elevation_deg >= masks[:, None]).all(axis=0) & high
+        seconds += time.perf_counter() - begin
+        terminals, gateways = seen[: len(scenario.terminals)], seen[len(scenario.terminals) :]
+        for user, its, in_view in zip(scenario.terminals, legs, terminals, strict=True):
+            leg = next(one for one in its if one.begin_ns <= begin_ns < one.end_ns)
+            could = in_view & gateways.any(axis=0)
+            served = not leg.outage and bool(in_view[leg.satellite] and gateways[leg.gateway, leg.satellite])
+            if served != bool(could.any()):
+                raise RunError(
+                    f"bench plan: {user.host} at {begin_ns / 1e9:g} s: its satellite is not in view, or none"
+                )
+    return seconds / len(chosen)

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from orbit_data import START_NS
+from orbit_data import START_NS, S
 
 from testbed.bench import plan, skies
 from testbed.bench.context import Context
 from testbed.bench.rows import Row
 from testbed.cli import bench
-from testbed.ground.errors import MachineError
+from testbed.ground.errors import MachineError, RunError
+from testbed.plan.access import Leg
 
 
 def test_the_exponent_of_a_power_law() -> None:
@@ -52,5 +53,13 @@ def test_an_hour_of_some_seconds(tmp_path: Path) -> None:
 
 
 def test_a_day_of_some_slots(tmp_path: Path) -> None:
-    told = skies.day(tmp_path, file=None, start_ns=START_NS, duration_s=30)
+    told = skies.day(tmp_path, file=None, start_ns=START_NS, duration_s=60)
     assert told["legs"] >= 10
+    assert told["plain_s"] > 0
+
+
+def test_a_satellite_that_is_not_in_view_is_found() -> None:
+    scenario, (catalogue, _) = skies.bent_pipe(), skies.real(None, START_NS)
+    below = [[Leg(0, 60 * S, 0, 0)]] * len(scenario.terminals)  # satellite 0 is not over Italy
+    with pytest.raises(RunError, match=r"milano at .* is not in view"):
+        skies.check_legs(scenario, catalogue, below, START_NS, 60 * S)
