@@ -37,6 +37,8 @@ def refused(outcome: Outcome, code: int, folder: Path) -> str:
         (["run", "starlink-italy", "-p", "window"], "-p 'window' is not KEY=VALUE"),
         (["run", "--plan", "none.parquet"], None),
         (["run", "starlink-italy", "--catalogue", "none.tle"], None),
+        (["run", "starlink-italy", "--catalogue", "oneweb", "--select", "shell=A"], "--select 'shell=A' matches none of the satellites of built-in: oneweb (648): shells there are OW"),
+        (["run", "starlink-italy", "--catalogue", "none"], None),
         (["report", "runs/none"], None),
         (["event", "runs/none", "gateway", "gw-milano"], None),
         (["run", "starlink-italy", "--events", "none.json"], None),
