@@ -83,7 +83,9 @@ def _shell(start_ns: int) -> list[Row]:
 
 def _held(what: str, told: skies.Told) -> list[Row]:
     return [
-        Row(f"{what}: greatest difference of a delay from sgp4 and scipy", told.worst_ns, "ns", "lower", 1.0),
+        Row(
+            f"{what}: greatest difference of a delay from sgp4 and scipy", told.worst_ns, "ns", "lower", skies.DELAY_NS
+        ),
         Row(f"{what}: of a link's range", told.worst_m * 1e3, "mm", "lower", skies.RANGE_MM),
     ]
 

@@ -33,6 +33,10 @@ from testbed.plan.scenario import Access, Centre, Gateway, Pop, Scenario, Termin
 from testbed.plan.shortest import Paths
 
 MASK_DEG = 25.0
+DELAY_NS = 2.0
+"""How far a path's delay may be from the plain tools': ranges some mm apart are rarely, but now and then, rounded to
+different nanoseconds, in one part of a path or two."""
+
 RANGE_MM = 20.0
 """How far a range may be from SGP4's: positions between its nodes are within 5 mm at either end."""
 WORLD = (
@@ -150,7 +154,7 @@ class Told:
 
 
 def verify(constellation: Constellation, paths: Paths, start_ns: int, steps: Sequence[int], step_ns: int) -> Told:
-    """Hold steps of `paths` against the plain tools; raises RunError when a delay is more than 1 ns off, or a path."""
+    """Hold steps of `paths` against the plain tools; raises RunError when a delay is more than 2 ns off, or a path."""
     graph = constellation.graph(start_ns)
     tools = PlainTools(constellation.catalogue, graph.pairs, WORLD, MASK_DEG)
     worst_ns, worst_m, seconds = 0.0, 0.0, 0.0
@@ -172,7 +176,7 @@ def verify(constellation: Constellation, paths: Paths, start_ns: int, steps: Seq
                 way = [n_sats + near, *paths.path(step, number), n_sats + len(WORLD) + far]
                 along_ns = sum(float(plain.parts[a, b]) for a, b in pairwise(way))
                 worst_ns = max(worst_ns, abs(ours - theirs), abs(along_ns - theirs))
-    if worst_ns > 1.0:
+    if worst_ns > DELAY_NS:
         raise RunError(f"bench plan: a delay is {worst_ns:g} ns from the plain tools'")
     if worst_m * 1e3 > RANGE_MM:
         raise RunError(f"bench plan: a link's range is {worst_m * 1e3:.1f} mm from the plain tools'")
