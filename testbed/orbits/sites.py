@@ -52,6 +52,12 @@ def up_ecef(site: Site) -> NDArray[np.float64]:
     return np.array([cos(latitude) * cos(longitude), cos(latitude) * sin(longitude), sin(latitude)])
 
 
+def east_ecef(site: Site) -> NDArray[np.float64]:
+    """East at the site, Earth-fixed unit vector, shape (3,); at a pole that of its longitude."""
+    longitude = radians(site.longitude_deg)
+    return np.array([-sin(longitude), cos(longitude), 0.0])
+
+
 def great_circle_m(a: Site, b: Site) -> float:
     """Length of the great circle between two sites on a sphere of mean radius, metres; heights do not count.
 
