@@ -40,9 +40,10 @@ POWERS_OF_TWO = tuple(str(2**exponent) for exponent in range(11))
 PARAMETERS: tuple[Parameter, ...] = (
     Choice("order", "hold", "what a handover does to packets in flight", ("hold", "drop", "reorder")),
     Whole("outage_ms", "20", "how long a handover cuts the user link; only with order=drop", 1, 5_000, OUTAGES_MS),
-    Choice("policy", "highest", "how a terminal's satellite is chosen", tuple(POLICIES)),
+    Choice("policy", "measured", "how a terminal's satellite is chosen", tuple(POLICIES)),
     Choice("landing", "italy", "where satellites may land", tuple(LANDING)),
     Choice("landing_by", "delay", "which gateway a satellite lands at", ("highest", "delay")),
+    Whole("antennas", "52", "percent: how often a gateway has an antenna free for a satellite that would land", 1, 100),
     Losses("lost", "none", "gateways and PoPs out of service, with seconds from the start: gw-foggia@20-40"),
     Choice("fallback", "none", "PoP that takes over when Milan is lost", ("none", "frankfurt")),
     Whole("gso_deg", "0", "least angle between a satellite and the geostationary arc, seen from the ground", 0, 40),
@@ -120,6 +121,7 @@ def scenario(**parameters: str) -> Scenario:
         policy=values["policy"],
         landing_by=values["landing_by"],
         landing=LANDING[values["landing"]],
+        antennas=values["antennas"] / 100,
         gso_deg=values["gso_deg"] or None,
         beams=values["beams"] or None,
     )
@@ -168,6 +170,11 @@ def _rules(access: Access, values: dict[str, Any]) -> Iterator[str]:
     yield f"a terminal gets {POLICIES[access.policy].meaning}, among those that have a way down for the whole slot"
     yield LANDING_ASSUMPTIONS[access.landing_by]
     yield "satellites land " + (f"in {', '.join(access.landing)} alone" if access.landing else "at any gateway known")
+    if access.antennas < 1.0:
+        yield (
+            f"a gateway has an antenna free for a satellite that would land there with a chance of {access.antennas:g} "
+            "(52 % is fitted on Italy, docs/delays.md)"
+        )
     if access.gso_deg:
         yield f"satellites within {access.gso_deg:g}° of the geostationary arc are not used"
     else:

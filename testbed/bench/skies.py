@@ -221,7 +221,7 @@ def bent_pipe() -> Scenario:
         title="ten sites",
         terminals=tuple(Terminal(n, Site(n, lat, lon), MASK_DEG, 10**7, 10**8) for n, lat, lon in _ITALY),
         gateways=tuple(
-            Gateway(n, Site(n.removeprefix("gw-"), lat, lon), MASK_DEG, pop.name, 10**9) for n, lat, lon in _GATEWAYS
+            Gateway(n, Site(n.removeprefix("gw-"), lat, lon), MASK_DEG, (pop.name,), 10**9) for n, lat, lon in _GATEWAYS
         ),
         pops=(pop,),
         centres=(Centre("centre", Site("centre", 45.4, 9.1), "ce-milan", pop.name),),

@@ -16,12 +16,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from testbed.ground.constants import SLOT_NS, SLOT_PHASE_NS
+from testbed.ground.constants import NS_PER_S, SLOT_NS, SLOT_PHASE_NS, SPEED_OF_LIGHT_M_S
 from testbed.ground.errors import PlanError
 from testbed.ground.units import format_utc
 from testbed.orbits.catalogue import Catalogue
 from testbed.orbits.propagate import Ephemeris
-from testbed.plan.landing import BentPipe, Landing
+from testbed.plan.landing import BentPipe, Landing, Meshed
 from testbed.plan.losses import lost, pop_at
 from testbed.plan.policies import POLICIES, Candidates, draws
 from testbed.plan.scenario import Scenario
@@ -88,7 +88,10 @@ def assign(
     `ephemeris` must cover `ephemeris_window`. Raises PlanError when a terminal has no satellite in any slot.
     """
     sightings = Sightings(scenario, catalogue, ephemeris)
-    desk = _Desk(scenario, catalogue, sightings, BentPipe(scenario), start_ns, seed)
+    landing: Landing = BentPipe(scenario, catalogue, seed)
+    if scenario.lasers is not None:
+        landing = Meshed(scenario, catalogue, ephemeris, sightings.eligible, seed)
+    desk = _Desk(scenario, catalogue, sightings, landing, start_ns, seed)
     for begin_ns, end_ns in slots(start_ns, duration_ns):
         desk.play(begin_ns, end_ns)
     for user, its_legs in zip(scenario.terminals, desk.legs, strict=True):
@@ -209,7 +212,7 @@ class _Desk:
         if not len(candidates):
             span = "a whole slot" if user.bound else f"{TICK_NS // 10**9} s"
             lack = f"stays above {user.mask_deg:g}°"
-            lack = "has a gateway in view" if in_view.any() else lack
+            lack = self._landing.lack if in_view.any() else lack
             lack = f"has one of its {access.beams} beams free" if reaching.any() else lack
             self._now[terminal] = Leg(now_ns, now_ns, -1, -1, f"no satellite {lack} for {span}")
             return
@@ -237,7 +240,10 @@ class _Desk:
         if policy.draws:
             drawn = draws(self._seed, self._scenario.terminals[terminal].name, view.begin_ns + since_ns, numbers)
         elevation_deg = view.elevation_deg[terminal, candidates]
-        return policy.choose(Candidates(numbers, elevation_deg, int(kept[0]) if len(kept) else -1, stays, drawn))
+        serving = int(kept[0]) if len(kept) else -1
+        up_ns = view.range_m[terminal, candidates] / SPEED_OF_LIGHT_M_S * NS_PER_S
+        delay_ns = up_ns + self._landing.least_ns()[candidates]
+        return policy.choose(Candidates(numbers, elevation_deg, serving, stays, drawn, delay_ns))
 
     def _full(self) -> list[int]:
         """Satellites whose beams are all in use."""

@@ -6,8 +6,8 @@ changes, its user link does. Such a link is raised until the old way has drained
 routes move goes on from the next node by the new routes, where that node has some; that is part of how long a way takes
 to drain.
 
-Not held: packets in flight over satellites that change places within a chain (A before B, then B before A). They may
-overtake each other; the handover's window declares it.
+Not held: packets in flight over satellites that change places within a chain (A before B, then B before A), or that
+wait for each other's raises in a longer circle. They may overtake each other; the handover's window declares it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from testbed.plan.access import Leg
 from testbed.plan.geometry import Geometry
 
 _MS_NS = 1_000_000
+_NEVER_NS = 1 << 60
 
 
 @dataclass(frozen=True)
@@ -84,13 +85,15 @@ class Change:
         """The raises that keep new packets behind old ones."""
         found: dict[RadioKey, Raise] = {}
         arrives_ns: dict[int, int] = {}  # least time until a new packet that passes a satellite upward is at its PoP
-        comes_ns: dict[int, int] = {}  # and until one from the PoP is at the satellite
-        for satellite in self._from_the_root():
+        comes_ns: dict[int, int] = {}  # and until one that leaves the PoP is at the satellite
+        for satellite in self._in_order():
             hop = self.after[satellite]
             alone_ns = self._delay_ns(hop)
             least_ns = sum(self._delay_ns(one) for one in self._up(satellite))
             arrives_ns[satellite] = max(least_ns, arrives_ns.get(hop.ground, 0) if hop.kind == "isl" else 0)
-            comes_ns[satellite] = alone_ns + (comes_ns[hop.ground] if hop.kind == "isl" else 0)
+            comes_ns[satellite] = (
+                comes_ns.get(hop.ground, least_ns - alone_ns) + alone_ns if hop.kind == "isl" else least_ns
+            )
             if self.before.get(satellite, hop) == hop:
                 continue
             drained_ns = self._up_drained_ns(satellite)
@@ -98,9 +101,10 @@ class Change:
                 self._raise(found, hop.key(True), drained_ns - least_ns, drained_ns)
                 arrives_ns[satellite] = max(arrives_ns[satellite], drained_ns)
             drained_ns = self._down_drained_ns(satellite)
-            if drained_ns > comes_ns[satellite]:
-                self._raise(found, hop.key(False), drained_ns - comes_ns[satellite], drained_ns)
-                comes_ns[satellite] = drained_ns
+            extra_ns = max(drained_ns - comes_ns[satellite], self._shortcut_ns(satellite, satellite))
+            if extra_ns > 0:
+                self._raise(found, hop.key(False), extra_ns, drained_ns)
+                comes_ns[satellite] += extra_ns
         for terminal, new in self.beginning.items():
             old = self.ending.get(terminal, new)
             if old.satellite == new.satellite:
@@ -112,11 +116,12 @@ class Change:
             )
             if drained_ns > max(least_ns, arrives_ns[new.satellite]):
                 self._raise(found, RadioKey("user", terminal, new.satellite, True), drained_ns - least_ns, drained_ns)
-            least_ns = comes_ns[new.satellite] + self._user_ns(terminal, new.satellite, upward=False)
-            drained_ns = self._down_drained_ns(old.satellite, new.pop)
-            drained_ns += self._user_ns(terminal, old.satellite, upward=False)
-            if drained_ns > least_ns:
-                self._raise(found, RadioKey("user", terminal, new.satellite, False), drained_ns - least_ns, drained_ns)
+            old_ns, new_ns = (self._user_ns(terminal, leg.satellite, upward=False) for leg in (old, new))
+            drained_ns = self._down_drained_ns(old.satellite, new.pop) + old_ns
+            shortcut_ns = self._shortcut_ns(old.satellite, new.satellite) + old_ns - new_ns
+            extra_ns = max(drained_ns - comes_ns[new.satellite] - new_ns, shortcut_ns)
+            if extra_ns > 0:
+                self._raise(found, RadioKey("user", terminal, new.satellite, False), extra_ns, drained_ns)
         return found
 
     def drained_ns(self, terminal: int) -> int:
@@ -131,9 +136,28 @@ class Change:
             down_ns += self._user_ns(terminal, new.satellite, upward=False)
         return max(self._most_ns(old.satellite) + up_ns, self._up_drained_ns(old.satellite, up_ns), down_ns)
 
-    def _from_the_root(self) -> list[int]:
-        """Satellites in use after the change, those nearer to their gateway first."""
-        return sorted(self.after, key=lambda satellite: (len(self._up(satellite)), satellite))
+    def _in_order(self) -> list[int]:
+        """Satellites in use after the change, each behind those whose raises tell how long its old way takes to drain,
+        and behind those that its new way crosses. Where they wait for each other, one goes first."""
+        found: dict[int, None] = {}
+        begun: set[int] = set()
+
+        def visit(satellite: int) -> None:
+            if satellite in begun:
+                return
+            begun.add(satellite)
+            crossed = self._up(satellite)[:-1]
+            if satellite in self.before:
+                passed = [hop.ground for hop in self._old_up(satellite)[:-1]]
+                crossed += [Hop("isl", one, satellite) for one in passed]
+                crossed += [hop for one in passed for hop in self._up(one)[:-1]]
+            for hop in crossed:
+                visit(hop.ground)
+            found[satellite] = None
+
+        for satellite in sorted(self.after):
+            visit(satellite)
+        return [satellite for satellite in found if satellite in self.after]
 
     def _up(self, satellite: int) -> list[Hop]:
         """The hops from a satellite to a PoP by the routes after the change."""
@@ -179,6 +203,22 @@ class Change:
         way = self._old_up(satellite)
         new_pop = self._up(satellite)[-1].pop if pop is None else pop
         return sum(map(self._delay_ns, way)) + self._further_ns(way[-1].pop, new_pop) + self._margin_ns
+
+    def _shortcut_ns(self, old: int, new: int) -> int:
+        """By how much, plus the margin, the new way down to `new` may be shorter than the old one to `old`, from a
+        satellite that is on both: old packets come there after the change, whatever holds new ones above it."""
+        below_ns, reached = 0, {old: 0}
+        for hop in self._old_up(old):
+            below_ns += self._delay_ns(hop)
+            if hop.kind == "isl":
+                reached[hop.ground] = below_ns
+        gains = [reached[new]] if new in reached and new != old else []
+        below_ns, here = 0, new
+        while self._next(here).kind == "isl":
+            below_ns += self._delay_ns(self._next(here))
+            here = self._next(here).ground
+            gains += [reached[here] - below_ns] if here in reached else []
+        return max(gains, default=-_NEVER_NS) + self._margin_ns
 
     def _raise(self, found: dict[RadioKey, Raise], key: RadioKey, extra_ns: int, lasts_ns: int) -> None:
         """Raise a link by `extra_ns` for `lasts_ns`, rounded up to whole milliseconds."""

@@ -14,7 +14,7 @@ from typing import Final, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-PolicyName = Literal["highest", "longest", "least-handover", "random", "sticky", "measured"]
+PolicyName = Literal["highest", "longest", "least-handover", "random", "sticky", "measured", "least-delay"]
 
 STICKY_DEG: Final = 10.0
 """Assumption: a satellite is left for another that stands at least this much higher in mid-slot."""
@@ -33,7 +33,8 @@ class Candidates:
 
     elevation_deg: in mid-slot. stays: for how many whole slots from this one on each remains above the terminal's mask,
     at most LOOK_AHEAD_SLOTS; only for policies that look ahead. draws: uniform in (0, 1); only for those that draw.
-    serving: column of the satellite that served last, -1 when it is none of these.
+    serving: column of the satellite that served last, -1 when it is none of these. delay_ns: one-way flight over each
+    to the PoP in mid-slot.
     """
 
     numbers: NDArray[np.int64]
@@ -41,6 +42,7 @@ class Candidates:
     serving: int = -1
     stays: NDArray[np.int64] | None = None
     draws: NDArray[np.float64] | None = None
+    delay_ns: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,12 @@ def sticky(candidates: Candidates) -> int:
     return best if gain_deg >= STICKY_DEG else candidates.serving
 
 
+def least_delay(candidates: Candidates) -> int:
+    """The one with the least delay to the PoP."""
+    assert candidates.delay_ns is not None
+    return int(np.argmin(candidates.delay_ns))
+
+
 def at_random(candidates: Candidates) -> int:
     """Any of them, each as likely."""
     return _weighted(candidates, np.zeros(len(candidates.numbers)))
@@ -91,17 +99,18 @@ def measured(candidates: Candidates) -> int:
 
 
 def draws(seed: int, who: str, instant_ns: int, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
-    """A number in (0, 1) for each satellite, a stable hash of seed, terminal, instant (UTC) and satellite.
+    """A number in (0, 1) for each satellite, a stable hash of seed, name, instant (UTC) and satellite.
 
     It depends on nothing else: neither on the order of terminals, nor on how long the plan is, nor on other candidates.
+    BLAKE2b for what they share, and SplitMix64's output function (Steele et al., OOPSLA 2014) for each satellite.
     """
-    context = blake2b(f"{seed}/{who}/{instant_ns}".encode(), digest_size=8)
-    found = np.empty(len(numbers))
-    for place, number in enumerate(numbers.tolist()):
-        one = context.copy()
-        one.update(number.to_bytes(8, "little", signed=True))
-        found[place] = ((int.from_bytes(one.digest(), "little") >> 12) + 0.5) / (1 << 52)
-    return found
+    context = blake2b(f"{seed}/{who}/{instant_ns}".encode(), digest_size=8).digest()
+    z = (numbers.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    z += np.uint64(int.from_bytes(context, "little"))
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    return ((z >> np.uint64(12)).astype(np.float64) + 0.5) / float(1 << 52)
 
 
 def _weighted(candidates: Candidates, log_weight: NDArray[np.float64]) -> int:
@@ -130,6 +139,7 @@ POLICIES: Final[Mapping[PolicyName, Policy]] = {
         f"a satellite at random, e times more often for each {MEASURED_E_FOLD_DEG:g}° that it stands higher",
         draws=True,
     ),
+    "least-delay": Policy(least_delay, "the satellite with the least delay to the PoP"),
 }
 
 assert set(POLICIES) == set(get_args(PolicyName))

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from testbed.ground.constants import NS_PER_S
 from testbed.ground.errors import ScenarioError
+from testbed.orbits.lasers import Lasers
 from testbed.orbits.sites import Site
 from testbed.plan.delays import Overheads
 from testbed.plan.losses import NO_LOSS, Loss, parse_losses
@@ -97,7 +98,8 @@ class Access:
     is in flight on it is lost) or reorder (the routes move, nothing else). Hold and reorder are make-before-break, by
     `lead_ns` and `drain_ns`; drop is break-before-make. policy: who serves (`plan.policies`).
     landing_by: 'highest' (the gateway that the satellite sees highest) or 'delay' (the least delay to the PoP, fibre
-    included). landing: countries where satellites may land; anywhere when empty. gso_deg: satellites within this angle
+    included). antennas: chance that a gateway has an antenna free for a satellite that would land there from a slot on.
+    landing: countries where satellites may land; anywhere when empty. gso_deg: satellites within this angle
     of the geostationary arc, as seen from a terminal or a gateway, are not used there. beams: how many of these
     terminals a satellite serves at most.
     """
@@ -110,6 +112,7 @@ class Access:
     drain_ns: int = 1_000_000_000  # Assumption: and kept this long after it
     landing_by: LandingBy = "highest"
     landing: tuple[str, ...] = ()
+    antennas: float = 1.0
     detection_ns: int = 1_000_000_000  # Assumption: from the loss of a gateway or PoP to the new assignment
     gso_deg: float | None = None
     beams: int | None = None
@@ -139,6 +142,7 @@ class Scenario:
     core_buffer_ns: int
     flows: Callable[[int], tuple[dict[str, Any], ...]]
     lost: tuple[Loss, ...] = ()
+    lasers: Lasers | None = None  # links between satellites; without them each lands for itself
     routing: Routing = "plan"
     traffic: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)

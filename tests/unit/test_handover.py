@@ -20,7 +20,7 @@ from testbed.plan.holding import RadioKey
 from testbed.plan.routing import routes
 from testbed.plan.schedule import Schedule
 
-SATELLITES = ("S0", "S1", "S2")
+SATELLITES = ("S0", "S1", "S2", "S3")
 SLOT_NS = 15 * S
 AROUND_NS = 70 * MS
 
@@ -59,8 +59,9 @@ def play(geometry, legs):
     """Walk packets, one per ms around each boundary, both ways: (terminal, upward, sent times, arrivals)."""
     duration_ns = legs[0][-1].end_ns
     schedule = Schedule(geometry, legs, find_handovers(geometry, legs).raises, SATELLITES, duration_ns, S)
-    schedule.add_user_links(range(3))
-    schedule.add_feeder_links(range(3))
+    schedule.add_user_links(range(4))
+    schedule.add_isl_links(range(4))
+    schedule.add_feeder_links(range(4))
     schedule.add_fibres()
     boundaries = sorted({leg.begin_ns for its in legs for leg in its} - {0})
     sent = [t for boundary in boundaries for t in range(boundary - AROUND_NS, boundary + AROUND_NS, MS)]

@@ -24,6 +24,7 @@ from testbed.plan.policies import (
     at_random,
     draws,
     highest,
+    least_delay,
     least_handover,
     longest,
     measured,
@@ -36,7 +37,14 @@ NUMBERS = np.array([3, 5, 8, 13])
 def candidates(elevation_deg, stays=(1, 1, 1, 1), serving=-1, instant=0, seed=1):
     numbers = NUMBERS[: len(elevation_deg)]
     drawn = draws(seed, "ut-rome", instant, numbers)
-    return Candidates(numbers, np.array(elevation_deg, float), serving, np.array(stays)[: len(numbers)], drawn)
+    delay_ns = np.array([9e6, 8e6, 7e6, 8e6])[: len(numbers)]
+    return Candidates(
+        numbers, np.array(elevation_deg, float), serving, np.array(stays)[: len(numbers)], drawn, delay_ns
+    )
+
+
+def test_least_delay_takes_the_least():
+    assert least_delay(candidates([40, 60, 60, 30])) == 2
 
 
 @given(st.lists(st.floats(25.0, 90.0), min_size=1, max_size=4), st.integers(-1, 3), st.integers(0, 10**18))

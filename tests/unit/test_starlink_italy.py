@@ -22,9 +22,10 @@ def test_the_declared_defaults():
     assert found.parameters == {
         "order": "hold",
         "outage_ms": 20,
-        "policy": "highest",
+        "policy": "measured",
         "landing": "italy",
         "landing_by": "delay",
+        "antennas": 52,
         "lost": "none",
         "fallback": "none",
         "gso_deg": 0,
