@@ -7,7 +7,8 @@ routes move goes on from the next node by the new routes, where that node has so
 to drain.
 
 Not held: packets in flight over satellites that change places within a chain (A before B, then B before A), or that
-wait for each other's raises in a longer circle. They may overtake each other; the handover's window declares it.
+wait for each other's raises in a longer circle. They may overtake each other; the handover's window declares it. Nor
+packets towards a terminal in an outage that come through when it ends; the outage's window declares them.
 """
 
 from __future__ import annotations
