@@ -24,7 +24,7 @@ ACCELERATION_M_S2 = 10.0
 """No satellite accelerates faster: gravity is 9.83 m/s² at most on the ground (poles, WGS-84), and less above it."""
 
 MARGIN_M = 100.0
-"""Assumption: more than what the bounds of `search` leave out: rounding, and the jumps of deep-space orbits."""
+"""Assumption: more than what the bounds of `search` leave out, which is rounding and the error of interpolation."""
 
 
 def compiled(function: _F) -> _F:
@@ -52,6 +52,20 @@ def interpolate(
             for k in range(3):
                 total = u * nodes[n, s, k] + v * nodes[n + 1, s, k] + w * nodes[n + 2, s, k] + x * nodes[n + 3, s, k]
                 out[t, column, k] = total + y * nodes[n + 4, s, k] + z * nodes[n + 5, s, k]
+
+
+@compiled
+def roughness(nodes: NDArray[np.float64], limit_m: float) -> NDArray[np.bool_]:
+    """Where a coordinate's sixth difference over seven nodes exceeds the limit or is nan, (n_nodes - 6, n_sats)."""
+    rough = np.zeros((len(nodes) - 6, nodes.shape[1]), np.bool_)
+    for n in range(len(rough)):
+        for s in range(nodes.shape[1]):
+            for k in range(3):
+                outer = nodes[n, s, k] + nodes[n + 6, s, k] - 6.0 * (nodes[n + 1, s, k] + nodes[n + 5, s, k])
+                inner = 15.0 * (nodes[n + 2, s, k] + nodes[n + 4, s, k]) - 20.0 * nodes[n + 3, s, k]
+                if not abs(outer + inner) <= limit_m:
+                    rough[n, s] = True
+    return rough
 
 
 @compiled
@@ -159,16 +173,14 @@ def search(
         s = columns[column]
         if not math.isfinite(nodes[2, s, 0]):
             continue
-        chord = math.sqrt(
-            (nodes[3, s, 0] - nodes[2, s, 0]) ** 2
-            + (nodes[3, s, 1] - nodes[2, s, 1]) ** 2
-            + (nodes[3, s, 2] - nodes[2, s, 2]) ** 2
-        )
-        speed = chord / spacing_s + ACCELERATION_M_S2 * spacing_s / 2.0
         if slot[column] < 0:
             _interpolate_one(nodes, weights, s, middle, middle + 1, path)
+            speed = _length(nodes[2, s], nodes[3, s]) / spacing_s + ACCELERATION_M_S2 * spacing_s / 2.0
         else:
             path[:] = direct[:, slot[column]]
+            speed = 0.0
+            for t in range(1, n_times):
+                speed = max(speed, _length(path[t - 1], path[t]) / (seconds[t] - seconds[t - 1]))
         p_x, p_y, p_z = path[middle]
         # How far above the mask's cone it can get within the interval: no branch in here, so that it is vectorised.
         for i in range(n_sites):
@@ -215,6 +227,11 @@ def search(
                         found += 1
                 t += 1
     return found
+
+
+@compiled
+def _length(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    return math.sqrt((b[0] - a[0]) ** 2 + (b[1] - a[1]) ** 2 + (b[2] - a[2]) ** 2)
 
 
 @compiled

@@ -7,7 +7,8 @@ the window, and the sums are taken in one order: the position at an instant is t
 window. A long period is best walked through with `chunks`, which reuses its memory.
 
 Deep-space orbits (225 min and longer) are propagated at the very instants asked for: SGP4's resonance terms have small
-jumps, which no polynomial follows.
+jumps, which no polynomial follows. So is what falls out of its orbit, in those intervals in which the nodes say that
+the polynomial is off: minutes before SGP4 loses a satellite that may be 100 m.
 """
 
 from __future__ import annotations
@@ -26,7 +27,11 @@ from testbed.orbits.catalogue import Catalogue
 from testbed.orbits.frames import julian_date
 
 _OFFSETS = np.arange(-2, 4)  # the nodes that an interval uses, from the node at its beginning
+_NOT_FINITE = 255  # beside SGP4's codes, which are 1 to 6
 _BATCH = 512  # satellites per call of SGP4: its unwanted velocities stay in the processor's cache
+_ROUGH_M = 15.0
+"""Assumption: the greatest sixth difference of a coordinate, at 60 s, over which is interpolated; Starlinks have 1 m.
+The error is 3.52 / 6! of it (Lagrange's remainder in the middle): 0.13 m at most."""
 _OBLATE_M = 50e3  # what the Earth's shape and drag may take from a two-body orbit's height between two nodes, amply
 
 
@@ -48,12 +53,19 @@ class Ephemeris:
         self.spacing_ns = spacing_ns
         self._first = start_ns // spacing_ns + int(_OFFSETS[0])  # number of the first node on the grid
         last = (start_ns + duration_ns) // spacing_ns + int(_OFFSETS[-1])
-        node_ns = np.arange(self._first, last + 1, dtype=np.int64) * spacing_ns
-        self.nodes_m, self.failed = _propagate_all(catalogue.satrecs, node_ns)
-        self.failed |= _dipping(catalogue.satrecs, self.nodes_m, node_ns, spacing_ns)
+        # One node more on each side, to see how good the polynomial is in the first and the last interval.
+        node_ns = np.arange(self._first - 1, last + 2, dtype=np.int64) * spacing_ns
+        nodes_m, code = _propagate_all(catalogue.satrecs, node_ns)
+        self.nodes_m = nodes_m[1:-1]
+        self.failed = _lost(code[1:-1]) | _dipping(catalogue.satrecs, self.nodes_m, node_ns[1:-1], spacing_ns)
         self.nodes_m[:, list(self.failed)] = np.nan
-        self._direct = np.array([satrec.method == "d" for satrec in catalogue.satrecs], dtype=np.bool_)
-        self._direct[list(self.failed)] = False
+        self._deep = np.array([satrec.method == "d" for satrec in catalogue.satrecs], dtype=np.bool_)
+        self._deep[list(self.failed)] = False
+        limit_m = _ROUGH_M * (spacing_ns / (60 * NS_PER_S)) ** 6  # as the difference grows with the spacing
+        rough = kernels.roughness(nodes_m, limit_m)
+        rough = rough[:-1] | rough[1:]  # an interval is between the middle nodes of two differences
+        rough[:, self._deep] = rough[:, list(self.failed)] = False
+        self._rough = {int(row): rough[row] for row in np.flatnonzero(rough.any(axis=1))}
 
     def position_m(
         self,
@@ -66,7 +78,7 @@ class Ephemeris:
         `time_ns`: UTC instants since 1970, shape (n_times,), in any order. `indices`: which satellites of the
         catalogue, shape (n_sats,); all without it. `out`: an array of that shape to write to, float64 and contiguous;
         it is what is returned. Raises PlanError for an instant outside the window, an `out` of another shape, or a
-        deep-space satellite that SGP4 loses at one of the instants though not at its nodes.
+        satellite propagated at the very instants that SGP4 loses at one of them though not at its nodes.
         """
         times = np.asarray(time_ns, dtype=np.int64)
         first, weights = self.interpolation(times)
@@ -77,9 +89,12 @@ class Ephemeris:
         elif out.shape != shape or out.dtype != np.float64 or not out.flags.c_contiguous:
             raise PlanError(f"ephemeris: 'out' is {out.shape} of {out.dtype}: give a contiguous {shape} of float64")
         kernels.interpolate(self.nodes_m, first, weights, columns, out)
-        direct = np.flatnonzero(self._direct[columns])
-        if len(direct):
-            out[:, direct] = self.direct_m(times, columns[direct])
+        deep = np.flatnonzero(self._deep[columns])
+        if len(deep):
+            out[:, deep] = self.direct_m(times, columns[deep])
+        for row in set(self._rough) & set(first.tolist()):
+            rows, rough = np.flatnonzero(first == row), np.flatnonzero(self._rough[row][columns])
+            out[np.ix_(rows, rough)] = self.direct_m(times[rows], columns[rough])
         return out
 
     def chunks(
@@ -123,9 +138,10 @@ class Ephemeris:
         node, rest_ns = np.divmod(times, self.spacing_ns)
         return node - self._first + int(_OFFSETS[0]), _weights(rest_ns / self.spacing_ns)
 
-    def is_direct(self, columns: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of the satellites are propagated at the very instants: the deep-space ones that have not failed."""
-        return self._direct[columns]
+    def is_direct(self, columns: NDArray[np.int64], row: int) -> NDArray[np.bool_]:
+        """Which of the satellites are propagated at the very instants of the interval whose first node is `row`."""
+        direct = self._deep[columns]
+        return direct | self._rough[row][columns] if row in self._rough else direct
 
     def direct_m(self, times: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[np.float64]:
         """The satellites by SGP4 alone, metres (n_times, n_sats, 3). Raises PlanError where SGP4 fails."""
@@ -152,26 +168,36 @@ def _weights(part: NDArray[np.float64]) -> NDArray[np.float64]:
     return weights
 
 
-def _propagate_all(satrecs: Sequence[Satrec], node_ns: NDArray[np.int64]) -> tuple[NDArray[np.float64], dict[int, str]]:
-    """Every satellite at every node, metres (n_nodes, n_sats, 3), and what failed."""
+def _propagate_all(
+    satrecs: Sequence[Satrec], node_ns: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.uint8]]:
+    """Every satellite at every node, metres (n_nodes, n_sats, 3), nan with an error; SGP4's codes (n_nodes, n_sats)."""
     jd, fr = julian_date(node_ns)
     nodes_m = np.empty((len(node_ns), len(satrecs), 3))
-    failed: dict[int, str] = {}
+    codes = np.empty((len(node_ns), len(satrecs)), np.uint8)
     for low in range(0, len(satrecs), _BATCH):
-        code, position_km, _ = SatrecArray(satrecs[low : low + _BATCH]).sgp4(jd, fr)
-        np.multiply(position_km.transpose(1, 0, 2), 1000.0, out=nodes_m[:, low : low + _BATCH])
-        finite = np.isfinite(position_km).all(axis=2)
-        for row in np.flatnonzero((code != 0).any(axis=1) | ~finite.all(axis=1)):
-            codes = code[row][code[row] != 0]
-            failed[low + int(row)] = SGP4_ERRORS[int(codes[0])] if len(codes) else "SGP4 gives no finite position"
-    nodes_m[:, list(failed)] = np.nan
-    return nodes_m, failed
+        part = slice(low, low + _BATCH)
+        code, position_km, _ = SatrecArray(satrecs[part]).sgp4(jd, fr)
+        np.multiply(position_km.transpose(1, 0, 2), 1000.0, out=nodes_m[:, part])
+        codes[:, part] = np.where(np.isfinite(position_km).all(axis=2) | (code != 0), code, _NOT_FINITE).T
+    nodes_m[codes != 0] = np.nan
+    return nodes_m, codes
+
+
+def _lost(codes: NDArray[np.uint8]) -> dict[int, str]:
+    """Index to reason of every satellite with an error, from codes (n_nodes, n_sats)."""
+    columns = np.flatnonzero(codes.any(axis=0))
+    first = (codes[:, columns] != 0).argmax(axis=0)
+    return {
+        int(column): SGP4_ERRORS.get(int(codes[row, column]), "SGP4 gives no finite position")
+        for row, column in zip(first, columns, strict=True)
+    }
 
 
 def _dipping(
     satrecs: Sequence[Satrec], nodes_m: NDArray[np.float64], node_ns: NDArray[np.int64], spacing_ns: int
 ) -> dict[int, str]:
-    """What fails between the nodes, though at none of them: seen by propagating what comes near the Earth each second.
+    """What fails between the nodes, though perhaps at none: what comes near the Earth is propagated each second.
 
     Between two nodes a satellite falls below the lower of them by at most a t² / 2, t being half the spacing: its
     radial acceleration is below gravity.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
-from math import isfinite
+from math import cos, isfinite, radians
 from typing import Any, Final
 
 import numpy as np
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from testbed.ground.constants import NS_PER_S, WGS84_A_M, WGS84_F
 from testbed.ground.errors import ScenarioError
 from testbed.ground.units import format_utc
-from testbed.orbits.sites import Site
+from testbed.orbits.sites import Site, check_geodetic
 
 KNOT_M_S: Final = 1852.0 / 3600.0
 """One nautical mile per hour, m/s; exact (BIPM, SI brochure, table 8 of its 8th edition)."""
@@ -30,6 +30,7 @@ altitude), a phone in a high-speed train 162 (300 km/h)."""
 
 TURNS: Final = ("stop", "back", "loop")
 
+_SAME_DEG = 1e-7
 _ECCENTRICITY_2 = WGS84_F * (2.0 - WGS84_F)  # first eccentricity squared
 
 
@@ -52,7 +53,7 @@ class Track:
     `turn`: what it does at the last waypoint. 'stop': it stays there. 'back': it turns round at both ends, for ever.
     'loop': it goes on to the first waypoint, on a geodesic of its own, and round again.
     Raises ScenarioError for a waypoint out of range, none at all, a speed or a kind that cannot be, and two waypoints
-    at one place, between which no time would pass.
+    at one place (to 11 mm), between which no time would pass.
     """
 
     name: str
@@ -66,7 +67,8 @@ class Track:
         if not self.waypoints:
             raise ScenarioError(f"track '{self.name}': no waypoint: give one at least")
         for number, point in enumerate(self.waypoints, 1):
-            Site(f"{self.name}' waypoint '{number}", point.latitude_deg, point.longitude_deg, point.height_m)
+            who = f"track '{self.name}', waypoint {number}"
+            check_geodetic(who, point.latitude_deg, point.longitude_deg, point.height_m)
         if self.kind not in MAXIMUM_KN:
             raise ScenarioError(f"track '{self.name}': kind '{self.kind}': take one of {', '.join(MAXIMUM_KN)}")
         if self.turn not in TURNS:
@@ -213,7 +215,7 @@ def _folded_m(gone_m: NDArray[np.float64], length_m: float, turn: str) -> NDArra
 
 
 def _same_place(a: Waypoint, b: Waypoint) -> bool:
-    """On the same spot of the ellipsoid, at whatever height? At a pole every longitude is the same."""
-    if a.latitude_deg != b.latitude_deg:
-        return False
-    return abs(a.latitude_deg) == 90.0 or (a.longitude_deg - b.longitude_deg) % 360.0 == 0.0
+    """Within 1e-7 degrees (11 mm) of each other, at whatever height? At a pole every longitude is the same."""
+    east_deg = (a.longitude_deg - b.longitude_deg + 180.0) % 360.0 - 180.0
+    away_deg = max(abs(a.latitude_deg - b.latitude_deg), abs(east_deg) * cos(radians(a.latitude_deg)))
+    return away_deg < _SAME_DEG

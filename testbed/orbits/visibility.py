@@ -139,9 +139,6 @@ def visible(
     _check(places, masks, skylines, times)
     sector_first, sectors = _sectors(skylines)
     columns = ephemeris.columns(indices)
-    direct = np.flatnonzero(ephemeris.is_direct(columns))
-    slot = np.full(len(columns), -1)
-    slot[direct] = np.arange(len(direct))
     first, weights = ephemeris.interpolation(times)
     # The kernel writes to this room, which is used again for each interval; `found` is the number there was to write.
     room = _room(_FIRST_ROOM)
@@ -151,15 +148,20 @@ def visible(
         some = times[part]
         sites_m, up, east = sites_teme_m(places, some), up_teme(places, some), east_teme(places, some)
         seconds = (some - some[0]) / NS_PER_S
+        node = int(first[part.start])
+        direct = np.flatnonzero(ephemeris.is_direct(columns, node))
+        slot = np.full(len(columns), -1)
+        slot[direct] = np.arange(len(direct))
+        direct_m = ephemeris.direct_m(some, columns[direct])
         while True:
             here = np.zeros(len(some) * len(places), np.int64)
             found = kernels.search(
-                ephemeris.nodes_m[first[part.start] : first[part.start] + kernels.NODES],
+                ephemeris.nodes_m[node : node + kernels.NODES],
                 weights[part],
                 ephemeris.spacing_ns / NS_PER_S,
                 columns,
                 slot,
-                ephemeris.direct_m(some, columns[direct]),
+                direct_m,
                 seconds,
                 sites_m,
                 up,
