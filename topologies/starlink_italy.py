@@ -1,7 +1,7 @@
 """The Italian government on Starlink: a ministry in Rome and the naval base of Taranto reach a data centre in Rome.
 
 There is no PoP in Rome: all Italian users leave the operator's network in Milan, so Rome to Rome trombones through
-Milan. The three gateways stand at Milano, Foggia and Marsala.
+Milan. Three gateways stand in Italy, at Milano, Foggia and Marsala; by default satellites land there alone.
 """
 
 from __future__ import annotations
@@ -86,6 +86,7 @@ ASSUMPTIONS = (
     "user links carry 41 Mbit/s up and 282 Mbit/s down (medians for Italy), feeder links 1 Gbit/s, fibre 10 Gbit/s",
     "the user link's best-effort buffer holds 80 ms of its rate, other buffers 10 ms",
     "a satellite lands at one gateway at a time and keeps it while it sees it for a whole slot",
+    "terminals keep their satellite for whole slots (they stand still and see the sky freely)",
     "there are no laser links, and satellites are not limited by load",
     "satellites below 440 km of mean altitude do not serve broadband terminals",
     "links lose nothing outside handovers and outages",

@@ -262,7 +262,8 @@ def check_legs(
     and where there is an outage no satellite is. Raises RunError when that is not so.
     """
     satrecs = SatrecArray(catalogue.satrecs)
-    sites = [*(one.site for one in scenario.terminals), *(one.site for one in scenario.gateways)]
+    places = [*(one.site for one in scenario.terminals), *(one.site for one in scenario.gateways)]
+    sites = [place for place in places if isinstance(place, Site)]  # the bench's own scenario has nothing that moves
     masks = np.array([*(one.mask_deg for one in scenario.terminals), *(one.mask_deg for one in scenario.gateways)])
     high = catalogue.mean_altitude_m >= scenario.minimum_altitude_m
     whole = [slot for slot in slots(start_ns, duration_ns) if slot[1] - slot[0] == SLOT_NS]

@@ -12,13 +12,15 @@ from testbed.ground.errors import PlanError
 from testbed.ground.units import format_utc
 from testbed.orbits.catalogue import Catalogue, stale_warning
 from testbed.orbits.propagate import Ephemeris
+from testbed.orbits.sites import Site
+from testbed.orbits.tracks import Track
 from testbed.plan.access import Leg, assign, ephemeris_window
 from testbed.plan.geometry import Geometry
 from testbed.plan.handover import Handovers, find_handovers, held_ns
 from testbed.plan.manifest import provenance
 from testbed.plan.model import Event, Lan, Node, Plan, Role
 from testbed.plan.routing import paths, routes
-from testbed.plan.scenario import Centre, Gateway, Pop, Scenario, Terminal
+from testbed.plan.scenario import Scenario
 from testbed.plan.schedule import Schedule
 
 MINIMUM_STEP_NS = 1_000_000
@@ -46,6 +48,7 @@ def build_plan(
     entries for the manifest, JSON types only. The same arguments give the same plan, byte for byte.
     Raises PlanError when a time is unfit, nothing can be propagated, or a terminal never has a satellite.
     """
+    scenario = scenario.starting_at(start_ns)
     _check_times(scenario, duration_ns, step_ns)
     _check_coverage(catalogue, start_ns, duration_ns)
     ephemeris = Ephemeris(catalogue, *ephemeris_window(start_ns, duration_ns, scenario))
@@ -71,7 +74,7 @@ def build_plan(
         start_ns=start_ns,
         duration_ns=duration_ns,
         satellites=len(catalogue) - len(ephemeris.failed),
-        nodes=_nodes(scenario, [names[satellite] for satellite in used]),
+        nodes=_nodes(scenario, start_ns, [names[satellite] for satellite in used]),
         links=tuple(schedule.links),
         lans=(
             *(Lan(terminal.host, terminal.name) for terminal in scenario.terminals),
@@ -114,21 +117,26 @@ def _check_coverage(catalogue: Catalogue, start_ns: int, duration_ns: int) -> No
         )
 
 
-def _nodes(scenario: Scenario, satellites: Sequence[str]) -> tuple[Node, ...]:
-    """Hosts, then the way they go: terminals, satellites, gateways, PoP, the centres' routers."""
-    nodes = [_at(terminal.host, "host", terminal) for terminal in scenario.terminals]
-    nodes += [_at(centre.host, "host", centre, inside=False) for centre in scenario.centres]
-    nodes += [_at(terminal.name, "terminal", terminal) for terminal in scenario.terminals]
+def _nodes(scenario: Scenario, start_ns: int, satellites: Sequence[str]) -> tuple[Node, ...]:
+    """Hosts, then the way they go: terminals, satellites, gateways, PoPs, the centres' routers; where they are at the
+    plan's start."""
+    stands = [
+        (user, user.site.site_at(start_ns) if isinstance(user.site, Track) else user.site)
+        for user in scenario.terminals
+    ]
+    nodes = [_at(user.host, "host", site) for user, site in stands]
+    nodes += [_at(centre.host, "host", centre.site, inside=False) for centre in scenario.centres]
+    nodes += [_at(user.name, "terminal", site) for user, site in stands]
     nodes += [Node(name, "satellite") for name in satellites]
     gateways = [scenario.gateways[number] for number in scenario.open_gateways]
-    nodes += [_at(gateway.name, "gateway", gateway) for gateway in gateways]
-    nodes += [_at(pop.name, "pop", pop, nat=True) for pop in scenario.pops]
-    nodes += [_at(centre.router, "router", centre, inside=False) for centre in scenario.centres]
+    nodes += [_at(gateway.name, "gateway", gateway.site) for gateway in gateways]
+    nodes += [_at(pop.name, "pop", pop.site, nat=True) for pop in scenario.pops]
+    nodes += [_at(centre.router, "router", centre.site, inside=False) for centre in scenario.centres]
     return tuple(nodes)
 
 
-def _at(name: str, role: Role, end: Terminal | Gateway | Pop | Centre, inside: bool = True, nat: bool = False) -> Node:
-    return Node(name, role, inside, nat, end.site.latitude_deg, end.site.longitude_deg)
+def _at(name: str, role: Role, site: Site, inside: bool = True, nat: bool = False) -> Node:
+    return Node(name, role, inside, nat, site.latitude_deg, site.longitude_deg)
 
 
 def _events(

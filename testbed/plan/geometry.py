@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from testbed.orbits.propagate import Ephemeris
-from testbed.orbits.sites import Site
+from testbed.orbits.tracks import Place
 from testbed.orbits.visibility import range_elevation
 from testbed.plan.delays import Components, centre_fibre, feeder_link, propagation_ns, total_ns, user_link
 from testbed.plan.landing import fibre_ns
@@ -25,7 +25,7 @@ class Geometry:
     start_ns: int
 
     def look(
-        self, site: Site, satellite: int, time_ns: NDArray[np.int64]
+        self, site: Place, satellite: int, time_ns: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Slant range in m and elevation in degrees at the site, each (n_times,)."""
         range_m, elevation_deg = range_elevation([site], self.ephemeris, self.start_ns + time_ns, np.array([satellite]))

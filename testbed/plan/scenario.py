@@ -9,13 +9,14 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from testbed.ground.constants import NS_PER_S
 from testbed.ground.errors import ScenarioError
 from testbed.orbits.lasers import Lasers
 from testbed.orbits.sites import Site
+from testbed.orbits.tracks import Place, Track
 from testbed.plan.delays import Overheads
 from testbed.plan.losses import NO_LOSS, Loss, parse_losses
 from testbed.plan.model import Routing
@@ -33,14 +34,15 @@ _INTEGER = re.compile(r"[+-]?[0-9]+")
 
 @dataclass(frozen=True)
 class Terminal:
-    """A host behind a user terminal. `mask_deg`: least elevation of a satellite that may serve it.
+    """A host behind a user terminal. `site`: where it stands, or a track along which it moves, from the plan's start if
+    that has none of its own. `mask_deg`: least elevation of a satellite that may serve it.
 
     bound: it keeps its satellite for a whole slot. Moving or obstructed terminals also switch inside slots (arXiv
     2601.13790), when the satellite falls below the mask. Assumption: fixed terminals with a free view are bound.
     """
 
     host: str
-    site: Site
+    site: Place
     mask_deg: float
     up_bps: int
     down_bps: int
@@ -152,6 +154,14 @@ class Scenario:
         _check_names(self)
         _check_joints(self)
         _check_rules(self)
+
+    def starting_at(self, start_ns: int) -> Scenario:
+        """The scenario whose moving terminals begin their tracks at this UTC instant, where they say no other."""
+        started = tuple(
+            replace(user, site=user.site.starting_at(start_ns)) if isinstance(user.site, Track) else user
+            for user in self.terminals
+        )
+        return self if started == self.terminals else replace(self, terminals=started)
 
     @property
     def open_gateways(self) -> tuple[int, ...]:

@@ -28,7 +28,10 @@ GEO_RADIUS_M: Final = 42_164_000.0
 
 _MIDDLE_NS = SLOT_NS // 2
 _SLOTS_AT_ONCE = 4
-_FASTEST_M_S = 12_000.0  # satellite against site: escape velocity at the Earth's surface, and what turns below
+_FASTEST_M_S = (
+    12_500.0  # satellite against site: escape velocity at the surface, the Earth's turn, the fastest aircraft
+)
+_TURNING_RAD_S = 2e-4  # of a site's vertical: the Earth's turn, and the fastest aircraft's way round it
 _ARC_STEP_RAD = np.radians(0.5)  # adjacent points of the ring, seen from the ground, are 0.6° apart at most
 
 
@@ -119,15 +122,16 @@ class Sightings:
         """Those of the eligible that may come above some mask within the time, in their order.
 
         Being above a mask is h - d sin(mask) >= 0, with the height h over the site's horizon and the distance d. A move
-        by m changes that by m (1 + |sin(mask)|) at most.
+        by m changes that by m (1 + |sin(mask)|) at most, a turn of the vertical by d times its angle.
         """
         middle = np.array([begin_ns + length_ns // 2], dtype=np.int64)
         satellites_m = self._ephemeris.position_m(middle, self.eligible)
         range_m, elevation_deg = look(sites_teme_m(self._sites, middle), up_teme(self._sites, middle), satellites_m)
         sine = np.sin(np.radians(self._masks_deg))
         room_m = range_m[0] * (np.sin(np.radians(elevation_deg[0])) - sine)
-        moved_m = _FASTEST_M_S * length_ns / 2 / NS_PER_S
-        found: NDArray[np.int64] = self.eligible[(room_m >= -(1.0 + np.abs(sine)) * moved_m).any(axis=0)]
+        away_s = length_ns / 2 / NS_PER_S
+        moved_m = (1.0 + np.abs(sine)) * _FASTEST_M_S * away_s + range_m[0] * _TURNING_RAD_S * away_s
+        found: NDArray[np.int64] = self.eligible[(room_m >= -moved_m).any(axis=0)]
         return found
 
 

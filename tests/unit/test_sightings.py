@@ -12,8 +12,11 @@ from skyfield.api import load, wgs84
 
 from testbed.orbits.frames import sites_teme_m, up_teme
 from testbed.orbits.propagate import Ephemeris
+from testbed.orbits.sites import Site
+from testbed.orbits.tracks import Track, Waypoint
 from testbed.orbits.visibility import range_elevation
 from testbed.plan.access import BELOW_THE_MASK, assign, ephemeris_window
+from testbed.plan.build import build_plan
 from testbed.plan.sightings import GEO_RADIUS_M, Sightings, arc_separation_deg
 from topologies.sites import ROME
 
@@ -114,3 +117,27 @@ def test_terminals_that_are_not_bound_also_switch_inside_slots():
     before = assign(base, catalogue, ephemeris, START_NS, 600 * S)[0]
     out_ns = [sum(leg.end_ns - leg.begin_ns for leg in legs if leg.outage) for legs in (free, before)]
     assert out_ns[0] < out_ns[1]
+
+
+def test_a_ship_is_served_where_it_is():
+    """30 kn for ten minutes: ranges of its links are those of its position at each step, by the site's own formula."""
+    track = Track("ship", (Waypoint(38.0, 12.0), Waypoint(38.0, 14.0)), 30.0)
+    base = italy()
+    ship = replace(base.terminals[0], host="ship", site=track, bound=False)
+    scenario = replace(base, terminals=(ship,), pairs=(("ship", "dc-rome"),), flows=lambda _: ())
+    plan = build_plan(scenario, dense(), START_NS, 600 * S, step_ns=60 * S)
+    node = plan.node("ut-ship")
+    assert (node.latitude_deg, node.longitude_deg) == pytest.approx((38.0, 12.0), abs=1e-9)
+    ephemeris = Ephemeris(dense(), START_NS, 600 * S)
+    numbers = dict(zip(dense().node_names, range(len(dense())), strict=True))
+    last = 0
+    for number, link in enumerate(plan.links):
+        if link.kind == "user" and link.a == "ut-ship":
+            for step in plan.link_steps(number):
+                gone_deg = 30 * 1852 / 3600 * step["time_ns"] / S / (111_320 * np.cos(np.radians(38.0)))
+                here = Site("here", 38.0, 12.0 + gone_deg)
+                times = np.array([START_NS + step["time_ns"]])
+                range_m, _ = range_elevation([here], ephemeris, times, np.array([numbers[link.b]]))
+                assert step["range_m"] == pytest.approx(range_m.item(), abs=150.0)  # a geodesic is no parallel
+                last = max(last, int(step["time_ns"]))
+    assert last > 500 * S
