@@ -268,9 +268,14 @@ PRINT_DIGEST = """
 import hashlib, json
 from plan_data import S, START_NS, build_plan, dense, italy
 from testbed.plan.model import to_json
-plan = build_plan(italy(), dense(), START_NS, 60 * S)
-text = json.dumps(to_json(plan), sort_keys=True).encode()
-print(hashlib.sha256(text + plan.steps.tobytes()).hexdigest())
+from testbed.orbits.lasers import Lasers
+from dataclasses import replace
+digest = hashlib.sha256()
+drawn = italy(policy="measured", antennas="52", lost="gw-milano@20-40")
+for scenario in (italy(), drawn, replace(drawn, lasers=Lasers())):
+    plan = build_plan(scenario, dense(), START_NS, 60 * S)
+    digest.update(json.dumps(to_json(plan), sort_keys=True).encode() + plan.steps.tobytes())
+print(digest.hexdigest())
 """
 
 
