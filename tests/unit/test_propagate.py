@@ -133,7 +133,7 @@ def grazing(perigee_m: float, epoch_ns: int) -> Catalogue:
     motion = 0.07436691613317342 / semi_major_er**1.5  # radians per minute; SGP4's constant ke (WGS-72)
     days = (epoch_ns - parse_utc_ns("1949-12-31T00:00:00Z")) / (86_400 * S)
     satrec.sgp4init(WGS72, "i", 1, days, 0.0, 0.0, 0.0, 0.3, 1.0, 1.1, 0.0, motion, 2.0)
-    return Catalogue(("graze",), np.array([1]), (satrec,), np.array([epoch_ns]), "made", "", synthetic=True)
+    return Catalogue(("graze",), np.array([1]), (satrec,), np.array([epoch_ns]), "made", "")
 
 
 def test_what_dips_into_the_earth_between_two_nodes_is_listed() -> None:
