@@ -92,8 +92,9 @@ def replay_plan(replay: Replay, start_ns: int | None, duration_ns: int, step_ns:
     found = resample(series, begin_ns, duration_ns, 1 if replay.series is None else step_ns, replay.limit_ns)
     if found.gaps and replay.gaps == "error":
         gap = found.gaps[0]
+        last = _told(series, begin_ns + gap.since_ns)
         raise PlanError(
-            f"{series.source}: no sample for {gap.silent_ns / NS_PER_S:.3f} s after {_told(series, begin_ns + gap.since_ns)}"
+            f"{series.source}: no sample for {gap.silent_ns / NS_PER_S:.3f} s after {last}"
             f", the limit is {replay.limit_ns / NS_PER_S:g} s: choose another part, or -p gaps=down for an outage"
         )
     links, steps = _schedule(replay, found, duration_ns)
@@ -148,8 +149,8 @@ def resample(series: Series, begin_ns: int, duration_ns: int, step_ns: int, limi
     spacing_ns = int(np.median(np.diff(series.time_ns))) if len(series) > 1 else limit_ns
     if begin_ns < first_ns or begin_ns + duration_ns > last_ns + max(spacing_ns, 1):
         raise PlanError(
-            f"{series.source}: samples from {_told(series, first_ns)} to {_told(series, last_ns)}, and the plan asks for "
-            f"{duration_ns / NS_PER_S:g} s from {_told(series, begin_ns)} on: shorten it or begin elsewhere"
+            f"{series.source}: it has samples from {_told(series, first_ns)} to {_told(series, last_ns)}; not for all "
+            f"of {duration_ns / NS_PER_S:g} s from {_told(series, begin_ns)} on: shorten it or begin elsewhere"
         )
     low = int(np.searchsorted(series.time_ns, begin_ns, side="right")) - 1
     high = int(np.searchsorted(series.time_ns, begin_ns + duration_ns))
