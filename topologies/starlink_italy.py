@@ -65,7 +65,8 @@ MINIMUM_ALTITUDE_M = 440_000.0
 
 ASSUMPTIONS = (
     "fibre routes are 1.5 times the great circle, at a group index of 1.468",
-    "access adds 13 ms of round trip in all, split into 8 ms up and 5 ms down; it does not vary from packet to packet",
+    "access adds 13.4 ms of round trip in all, 8.3 ms up, 4.1 ms down and 0.5 ms each way at the gateway; it does not "
+    "vary from packet to packet",
     "the data centre's access to core fibre adds 0.5 ms one way",
     "user links carry 41 Mbit/s up and 282 Mbit/s down (medians for Italy), feeder links 1 Gbit/s, fibre 10 Gbit/s",
     "the user link's best-effort buffer holds 80 ms of its rate, other buffers 10 ms",

@@ -242,7 +242,7 @@ def _twice(catalogues: Sequence[Catalogue], count: int, chosen: NDArray[np.int64
     """The warning of satellites that came more than once; `chosen`: the part that each of them was taken from."""
     taken = np.bincount(chosen, minlength=len(catalogues))
     from_each = ", ".join(f"{n:,} from {one.source}" for n, one in zip(taken, catalogues, strict=True) if n)
-    return f"{count:,} satellites are in more than one catalogue: the newest elements are used, {from_each}"
+    return f"satellites in more than one catalogue: {count:,}; of each the newest elements are used, {from_each}"
 
 
 def staleness_days(catalogue: Catalogue, start_ns: int) -> float:

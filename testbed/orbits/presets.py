@@ -50,11 +50,11 @@ STARLINK_2026: tuple[Shell, ...] = STARLINK_2026_BROADBAND + STARLINK_2026_D2C
 """Starlink as of June 2026, every shell."""
 
 STARLINK_GEN1: tuple[Shell, ...] = (
-    Shell("FA", 550e3, 53.0, planes=72, per_plane=22, phasing=39),  # F = 39 is commonly fitted
-    Shell("FB", 540e3, 53.2, planes=72, per_plane=22, phasing=39),
-    Shell("FC", 570e3, 70.0, planes=36, per_plane=20, phasing=18),
-    Shell("FD", 560e3, 97.6, planes=6, per_plane=58, phasing=3),
-    Shell("FE", 560e3, 97.6, planes=4, per_plane=43, phasing=2),
+    Shell("A", 550e3, 53.0, planes=72, per_plane=22, phasing=39),  # F = 39 is commonly fitted
+    Shell("B", 540e3, 53.2, planes=72, per_plane=22, phasing=39),
+    Shell("C", 570e3, 70.0, planes=36, per_plane=20, phasing=18),
+    Shell("D", 560e3, 97.6, planes=6, per_plane=58, phasing=3),
+    Shell("E", 560e3, 97.6, planes=4, per_plane=43, phasing=2),
 )
 """Starlink's first generation as filed with the FCC (modification granted in April 2021): 4,408 satellites."""
 
@@ -168,5 +168,5 @@ PRESETS: dict[str, Preset] = {
         assumption="which eight satellites GOVSATCOM pools is not published: four of France, Spain and Italy are drawn",
     ),
 }
-"""Built-in constellations by the name that `--catalogue` takes. No shell and no satellite is in two of them, except
-Starlink's of 2026, so that they may be merged."""
+"""Built-in constellations by the name that `--catalogue` takes. Different systems share no shell's and no satellite's
+name, so that they may be merged; the sets of Starlink do."""

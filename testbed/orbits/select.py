@@ -65,15 +65,20 @@ def _passing(catalogue: Catalogue, text: str) -> NDArray[np.int64]:
     for key, value in conditions.items():
         if key == "count":
             continue
-        where = f"--select '{text}': {key}={value}"
+        where = _where(text, conditions, key)
         if key in _RANGES:
             passed = _in_range(catalogue, left, key, value, where)
         else:
             passed = _like(catalogue, left, key, value, where)
         left = left[passed]
     if "count" in conditions:
-        left = _evenly(catalogue, left, conditions["count"], f"--select '{text}': count={conditions['count']}")
+        left = _evenly(catalogue, left, conditions["count"], _where(text, conditions, "count"))
     return left
+
+
+def _where(text: str, conditions: dict[str, str], key: str) -> str:
+    """How an error begins: the filter, and its condition where it has several."""
+    return f"--select '{text}'" + (f": {key}={conditions[key]}" if len(conditions) > 1 else "")
 
 
 def _parse(text: str) -> dict[str, str]:
@@ -112,7 +117,7 @@ def _in_range(catalogue: Catalogue, left: NDArray[np.int64], key: str, value: st
     if not passed.any():
         digits = "" if key == "number" else ".1f"
         there = f"{min(values):{digits}} to {max(values):{digits}}{unit}"
-        raise InputError(f"{where} matches none of the {_them(catalogue, left)}: there it is {there}")
+        raise InputError(f"{where} matches none of the {_them(catalogue, left)}: {key}s there are {there}")
     return passed
 
 
@@ -138,5 +143,5 @@ def _evenly(catalogue: Catalogue, left: NDArray[np.int64], value: str, where: st
 
 
 def _them(catalogue: Catalogue, left: NDArray[np.int64]) -> str:
-    some = f"{len(left):,} of {len(catalogue):,}" if len(left) < len(catalogue) else f"{len(left):,}"
-    return f"{some} satellites of {catalogue.source}"
+    of_all = f" of {len(catalogue):,}" if len(left) < len(catalogue) else ""
+    return f"satellites of {catalogue.source} ({len(left):,}{of_all})"

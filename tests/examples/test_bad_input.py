@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from commands import STARLINK, Outcome, guests, run
 
+from topologies import starlink_italy
+
 pytestmark = pytest.mark.examples
 
-PARAMETERS = "order, outage_ms, esn, window, generator, adversary, adversary_every"
+PARAMETERS = ", ".join(parameter.name for parameter in starlink_italy.PARAMETERS)
 
 
 def refused(outcome: Outcome, code: int, folder: Path) -> str:
@@ -37,6 +39,8 @@ def refused(outcome: Outcome, code: int, folder: Path) -> str:
         (["run", "starlink-italy", "-p", "window"], "-p 'window' is not KEY=VALUE"),
         (["run", "--plan", "none.parquet"], None),
         (["run", "starlink-italy", "--catalogue", "none.tle"], None),
+        (["run", "starlink-italy", "--catalogue", "oneweb", "--select", "shell=A"], "--select 'shell=A' matches none of the satellites of built-in: oneweb (648): shells there are OW"),
+        (["run", "starlink-italy", "--catalogue", "none"], None),
         (["report", "runs/none"], None),
         (["event", "runs/none", "gateway", "gw-milano"], None),
         (["run", "starlink-italy", "--events", "none.json"], None),

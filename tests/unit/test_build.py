@@ -17,6 +17,7 @@ from skyfield.api import EarthSatellite, load, wgs84
 import topologies.sites
 from testbed.ground.errors import PlanError
 from testbed.plan.build import build_plan
+from testbed.plan.delays import Overheads
 from testbed.plan.model import to_json
 
 SITES = {
@@ -78,10 +79,13 @@ def test_skyfield_notices_a_plan_that_is_off_by_one_step(real_plan):
 def test_delays_are_the_sum_of_their_components_to_the_nanosecond(real_plan):
     """Outside handovers; in them a delay is that sum and one constant hold."""
     held = [(event.time_ns, event.time_ns + event.window_ns) for event in real_plan.events]
+    overheads = Overheads()
     for number, link in enumerate(real_plan.links):
         if link.kind == "fibre":
             continue
-        access_ns = {"ut": 8 * MS, "NO": 5 * MS}[link.a[:2]] if link.kind == "user" else 0
+        access_ns = (
+            {"ut": overheads.access_up_ns, "NO": overheads.access_down_ns}[link.a[:2]] if link.kind == "user" else 0
+        )
         for step in real_plan.link_steps(number):
             exact = Fraction(float(step["range_m"])) * 10**9 / 299_792_458
             rest_ns = int(step["delay_ns"]) - round(exact)

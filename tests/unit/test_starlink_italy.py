@@ -65,7 +65,7 @@ def test_the_report_is_told_every_assumption():
     texts = {order: scenario(order=order).assumptions for order in ("hold", "drop", "reorder")}
     assert all(f"handovers {order}" in texts[order][-2] for order in texts)
     assert "OSPF" in scenario(routing="frr").assumptions[-1]
-    for topic in ("1.5 times the great circle", "13 ms", "41 Mbit/s", "one gateway at a time", "440 km", "80 ms"):
+    for topic in ("1.5 times the great circle", "13.4 ms", "41 Mbit/s", "one gateway at a time", "440 km", "80 ms"):
         assert any(topic in line for line in texts["hold"])
 
 
