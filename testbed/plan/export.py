@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 from czml3 import CZML_VERSION, Document, Packet
+from czml3.enums import ArcTypes, ClockRanges, HorizontalOrigins, InterpolationAlgorithms
 from czml3.properties import (
     Clock,
     Color,
@@ -25,14 +26,14 @@ from czml3.properties import (
     SolidColorMaterial,
 )
 from czml3.properties import Path as Trail
-from czml3.types import TimeInterval, TimeIntervalCollection
+from czml3.types import Cartesian2Value, TimeInterval, TimeIntervalCollection
 from numpy.typing import NDArray
 
 from testbed.ground.constants import NS_PER_S
 from testbed.ground.errors import PlanError
 from testbed.ground.units import format_utc
 from testbed.orbits.catalogue import Catalogue
-from testbed.orbits.frames import teme_to_ecef
+from testbed.orbits.frames import gmst_rad
 from testbed.orbits.propagate import Ephemeris
 from testbed.orbits.sites import Site, ecef_m
 from testbed.plan.model import Kind, Node, Plan
@@ -69,8 +70,8 @@ Interval = tuple[int, int]
 def write_czml(plan: Plan, catalogue: Catalogue, path: Path) -> None:
     """Write the plan for Cesium; the same plan gives the same bytes.
 
-    catalogue: the one the plan was made from, for the positions. Raises PlanError when it lacks a satellite of the plan,
-    when the plan has no satellites of a catalogue, or when `path` cannot be written.
+    catalogue: the one the plan was made from, for the positions. Raises PlanError when it lacks a satellite of the
+    plan, when the plan has no satellites of a catalogue, or when `path` cannot be written.
     """
     text = czml(plan, catalogue).model_dump_json(exclude_none=True, indent=1)
     try:
@@ -88,7 +89,7 @@ def czml(plan: Plan, catalogue: Catalogue) -> Document:
         name=plan.topology,
         version=CZML_VERSION,
         description=title,
-        clock=Clock(interval=whole, currentTime=whole.start, multiplier=1.0, range="LOOP_STOP"),
+        clock=Clock(interval=whole, currentTime=whole.start, multiplier=1.0, range=ClockRanges.LOOP_STOP),
     )
     satellites = _satellites(plan, catalogue, whole)
     sites = [_site(node) for node in plan.nodes if node.role != "host" and node.latitude_deg is not None]
@@ -111,7 +112,9 @@ def used_positions(
     index = {name: number for number, name in enumerate(catalogue.node_names)}
     missing = [name for name in names if name not in index]
     if missing:
-        raise PlanError(f"{catalogue.source}: no satellite {missing[0]}, which the plan uses: give the plan's catalogue")
+        raise PlanError(
+            f"{catalogue.source}: no satellite {missing[0]}, which the plan uses: give the plan's catalogue"
+        )
     taken = catalogue.take(np.array([index[name] for name in names], np.int64), ())
     ephemeris = Ephemeris(taken, plan.start_ns, plan.duration_ns)
     return names, ephemeris.position_m(plan.start_ns + time_ns)
@@ -121,7 +124,7 @@ def _satellites(plan: Plan, catalogue: Catalogue, whole: TimeInterval) -> list[P
     pieces = max(DEGREE, -(-plan.duration_ns // SAMPLE_NS))
     times = np.unique(np.linspace(0, plan.duration_ns, pieces + 1).astype(np.int64))
     names, teme_m = used_positions(plan, catalogue, times)
-    position_m = teme_to_ecef(teme_m, plan.start_ns + times)
+    position_m = _earth_fixed(teme_m, plan.start_ns + times)
     seconds = times / NS_PER_S
     packets = []
     for number, name in enumerate(names):
@@ -135,7 +138,7 @@ def _satellites(plan: Plan, catalogue: Catalogue, whole: TimeInterval) -> list[P
                     epoch=whole.start,
                     cartesian=samples.ravel().tolist(),
                     referenceFrame="FIXED",
-                    interpolationAlgorithm="LAGRANGE",
+                    interpolationAlgorithm=InterpolationAlgorithms.LAGRANGE,
                     interpolationDegree=DEGREE,
                 ),
                 point=Point(pixelSize=6, color=Color(rgba=_NODE_RGBA["satellite"])),
@@ -146,8 +149,17 @@ def _satellites(plan: Plan, catalogue: Catalogue, whole: TimeInterval) -> list[P
     return packets
 
 
+def _earth_fixed(teme_m: NDArray[np.float64], time_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+    """TEME positions, (n_times, n, 3), turned by GMST (`orbits.frames`): the inverse of `ecef_to_teme`."""
+    angle = gmst_rad(time_ns)[:, None]
+    x, y, z = np.moveaxis(teme_m, -1, 0)
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return np.stack([cosine * x + sine * y, cosine * y - sine * x, z], axis=-1)
+
+
 def _site(node: Node) -> Packet:
-    assert node.latitude_deg is not None and node.longitude_deg is not None
+    assert node.latitude_deg is not None
+    assert node.longitude_deg is not None
     position_m = ecef_m(Site(node.name, node.latitude_deg, node.longitude_deg))
     return Packet(
         id=node.name,
@@ -170,7 +182,7 @@ def _link(plan: Plan, hop: tuple[str, str], kind: Kind) -> Iterable[Packet]:
             availability=TimeIntervalCollection(values=[_interval(plan, one) for one in times]),
             polyline=Polyline(
                 positions=PositionList(references=[f"{end}#position" for end in hop]),
-                arcType="GEODESIC" if kind == "fibre" else "NONE",
+                arcType=ArcTypes.GEODESIC if kind == "fibre" else ArcTypes.NONE,
                 width=2,
                 material=PolylineMaterial(solidColor=SolidColorMaterial(color=Color(rgba=_LINK_RGBA[kind]))),
             ),
@@ -204,7 +216,12 @@ def _interval(plan: Plan, times: Interval) -> TimeInterval:
 
 
 def _label(text: str) -> Label:
-    return Label(text=text, font="11pt sans-serif", pixelOffset=[8.0, -8.0], horizontalOrigin="LEFT")
+    return Label(
+        text=text,
+        font="11pt sans-serif",
+        pixelOffset=Cartesian2Value(values=[8.0, -8.0]),
+        horizontalOrigin=HorizontalOrigins.LEFT,
+    )
 
 
 def _trail() -> PolylineMaterial:
