@@ -31,9 +31,6 @@ IPDV_DOWN_MS: Final = 1.7
 SAMPLE_NS: Final = 100 * MS
 """Assumption: the spread inside a slot is drawn anew this often."""
 
-FLOOR_MS: Final = 6.0
-"""Assumption: no one-way delay is below: two legs and access in a bent pipe's best case."""
-
 BURST_NS: Final = (20 * MS, 30 * MS)
 """Length of a burst of loss: about two pings (Osnabrück, fixed terminal)."""
 
@@ -43,8 +40,8 @@ BURSTS_PER_SLOT: Final = 2
 ASSUMPTIONS: Final = (
     "SYNTHETIC series, not a measurement: levels of 15 s slots from FjordLink's quantiles of round trips (Kiel), "
     "correlated by 0.6 from slot to slot",
-    "within a slot each direction's delay spreads by a Laplace distribution, drawn every 100 ms, with the mean "
-    "difference of eBPF-trace (4.6 ms up, 1.7 ms down)",
+    "within a slot each direction's delay is drawn every 100 ms from an exponential distribution about its level, "
+    "with the mean difference of eBPF-trace (4.6 ms up, 1.7 ms down)",
     "all packets are lost for 20 to 30 ms at each slot's boundary and once inside it, at random: 0.33 % in all",
 )
 
@@ -93,9 +90,9 @@ def _generator(seed: int, part: int) -> np.random.Generator:
 
 
 def _spread(generator: np.random.Generator, count: int, level_ns: float, ipdv_ms: float) -> NDArray[np.int64]:
-    """One-way delays around a level, ns: two draws of a Laplace distribution differ by 1.5 times its scale."""
-    drawn = level_ns + generator.laplace(0.0, ipdv_ms / 1.5 * MS, count)
-    return np.rint(np.maximum(drawn, FLOOR_MS * MS)).astype(np.int64)
+    """One-way delays whose median is a level, ns: two draws of an exponential distribution differ by its scale."""
+    drawn = level_ns + ipdv_ms * MS * (generator.exponential(1.0, count) - math.log(2))
+    return np.rint(drawn).astype(np.int64)
 
 
 def _bursts(generator: np.random.Generator) -> NDArray[np.int64]:

@@ -203,7 +203,7 @@ def _labels(
     """One label per cluster of marks, where it hides the least."""
     painter: Any = FigureCanvasAgg(cast(Figure, axes.figure)).get_renderer()  # type: ignore[no-untyped-call]
     frame = axes.get_window_extent()
-    taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in spots]
+    taken: list[Bbox] = []
     beside = np.concatenate([np.zeros((0, 2)), *ways])
     for cluster in clusters:
         text = ", ".join(dict.fromkeys(marks[number].name.removeprefix("NORAD") for number in cluster))
@@ -213,12 +213,15 @@ def _labels(
             color=canvas.INK, zorder=7, path_effects=[withStroke(linewidth=2.5, foreground="white")],
         )  # fmt: skip
         label.set_gid(f"label-{first.name}")
+        # Not on its own markers, and clear of others', so that nobody takes it for theirs.
+        rooms_px = [(spot, 6 if number in cluster else 16) for number, spot in enumerate(spots)]
+        held = [*taken, *(Bbox.from_bounds(x - room, y - room, 2 * room, 2 * room) for (x, y), room in rooms_px)]
         best: tuple[float, int, Bbox] | None = None
         for order, place in enumerate(_PLACES):
             _put(label, place)
             box = label.get_window_extent(painter)
-            cost = sum(_overlap(box, other) for other in taken) + 3 * (box.width * box.height - _overlap(box, frame))
-            hidden = (beside >= box.min - 2) & (beside <= box.max + 2)
+            cost = sum(_overlap(box, other) for other in held) + 3 * (box.width * box.height - _overlap(box, frame))
+            hidden = (beside >= np.array(box.min) - 2) & (beside <= np.array(box.max) + 2)
             cost += _LINE_COST * np.count_nonzero(hidden.all(axis=1)) + order
             if best is None or cost < best[0] - 1e-6:
                 best = cost, order, box

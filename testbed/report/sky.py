@@ -47,6 +47,10 @@ ROW_PX: Final = 15
 
 COLOURS: Final = (canvas.BLUE, canvas.VERMILLION, canvas.GREEN, canvas.PURPLE, canvas.INK, "#8a6d00")
 
+SHADE: Final = "#ccd2d9"
+
+LEGEND_COLUMNS: Final = 6
+
 _CHUNK = 16  # instants whose elevations are in memory at once
 
 
@@ -100,7 +104,9 @@ def picture(plan: Plan, sky: Sky | None, at_ns: int) -> Figure:
     """The figure: 1280 px wide at `canvas.SVG_DPI`."""
     rows = _handover_rows(plan)
     heights = {"delay": 300, "view": 190, "map": 540} if sky else {"delay": 300, "loss": 170}
-    tops = {"delay": 62 + ROW_PX * rows, "view": 78, "map": 104, "loss": 78}
+    below_px = 78 + ROW_PX * ((len(plan.paths) + 1) // LEGEND_COLUMNS)
+    tops = {"delay": 62 + ROW_PX * rows, "view": below_px, "loss": below_px}
+    tops["map"] = 104 + ROW_PX * ((len(sky.watches) - 1) // LEGEND_COLUMNS if sky else 0)
     height_px = sum(heights[name] + tops[name] for name in heights) + 82
     figure = Figure(figsize=(WIDTH_PX / canvas.SVG_DPI, height_px / canvas.SVG_DPI), dpi=canvas.SVG_DPI)
     figure.patch.set_facecolor("white")
@@ -167,7 +173,7 @@ def draw_view(axes: Axes, plan: Plan, sky: Sky) -> None:
     _time_axis(axes, plan, "satellites in view")
     low, high = int(counts.min()), int(counts.max())
     axes.set_ylim(0 if low < high / 2 else low - 0.2 * (high - low) - 1, high + 0.15 * (high - low) + 1)
-    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
     _legend_below(axes)
 
 
@@ -314,7 +320,7 @@ def _legend_below(axes: Axes) -> None:
         *axes.get_legend_handles_labels(),
         loc="upper left",
         bbox_to_anchor=(box.x0, box.y0 - 40 / height_px),
-        ncols=6,
+        ncols=LEGEND_COLUMNS,
         columnspacing=1.6,
         handletextpad=0.5,
         borderaxespad=0,
@@ -369,4 +375,4 @@ def _mark_events(axes: Axes, plan: Plan) -> None:
     for number, event in enumerate(spans):
         end_s = (event.time_ns + event.window_ns) / 1e9
         label = "outage or loss, planned" if number == 0 else None
-        axes.axvspan(event.time_ns / 1e9, end_s, color=canvas.RULE, linewidth=0, zorder=0, label=label)
+        axes.axvspan(event.time_ns / 1e9, end_s, color=SHADE, linewidth=0.8, zorder=0, label=label)
