@@ -107,8 +107,8 @@ def used_positions(
     Raises PlanError when the catalogue lacks one of them, or the plan has none of a catalogue.
     """
     names = tuple(node.name for node in plan.nodes if node.role == "satellite")
-    if not plan.satellites or not names:
-        raise PlanError(f"plan of {plan.topology}: no satellites with orbits in it, so there are no positions to show")
+    if not names:
+        raise PlanError(f"plan of {plan.topology}: no satellites in it, so there are no positions to show")
     index = {name: number for number, name in enumerate(catalogue.node_names)}
     missing = [name for name in names if name not in index]
     if missing:

@@ -103,7 +103,7 @@ def replay_plan(replay: Replay, start_ns: int | None, duration_ns: int, step_ns:
         topology=replay.name,
         start_ns=start_ns,
         duration_ns=duration_ns,
-        satellites=0,
+        satellites=1,  # what stands for one
         nodes=_nodes(),
         links=links,
         lans=(Lan(USER, WAY[1]), Lan(CENTRE, WAY[-2])),
