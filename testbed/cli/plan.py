@@ -12,6 +12,8 @@ from testbed.cli.options import ask, planning
 from testbed.ground.errors import InputError, PlanError
 from testbed.ground.units import format_utc, parse_duration_ns
 from testbed.orbits.catalogue import Catalogue
+from testbed.orbits.sites import Site
+from testbed.orbits.tracks import Place
 from testbed.plan.inputs import Request, elements
 from testbed.plan.model import Plan
 from testbed.plan.plans import Asked, make
@@ -93,7 +95,7 @@ def _show(plan: Plan, asked: Asked, request: Request, czml: Path | None, plot: P
     sky = None
     if not isinstance(asked, Replay):
         catalogue, _ = elements(request.catalogues, plan.start_ns, request.select)
-        terminals = [Watch(one.name, one.site, one.mask_deg) for one in asked.terminals]
+        terminals = [Watch(one.name, _site(one.site, plan.start_ns), one.mask_deg) for one in asked.terminals]
         gateways = [Watch(one.name, one.site, one.mask_deg) for one in asked.gateways]
         sky = Sky(catalogue, (*terminals, *gateways), asked.minimum_altitude_m)
     if czml is not None:
@@ -102,3 +104,8 @@ def _show(plan: Plan, asked: Asked, request: Request, czml: Path | None, plot: P
         write_czml(plan, catalogue, czml)
     if plot is not None:
         write_picture(plan, sky, plot, at_ns)
+
+
+def _site(place: Place, time_ns: int) -> Site:
+    """Where a place is at the plan's start."""
+    return place if isinstance(place, Site) else place.starting_at(time_ns).site_at(time_ns)

@@ -101,7 +101,7 @@ def test_sights_are_those_of_all_satellites():
 def test_the_same_satellite_and_gateway_as_plans_use():
     """With draws switched off, slot by slot: the round trip of the leg that `access.assign` gives."""
     base = italy()
-    scenario = replace(base, access=replace(base.access, policy="highest"))
+    scenario = replace(base, access=replace(base.access, policy="highest", landing_by="highest"))
     rule = Rule(e_fold_deg=None, share=1.0, by_delay=False, gateways=ITALIAN)
     towns = [terminal.site for terminal in scenario.terminals]
     for slot in range(0, 240, 60):
