@@ -73,9 +73,9 @@ _NOWHERE: Final[Mapping[str, Place]] = {}
 def write_czml(plan: Plan, catalogue: Catalogue, path: Path, places: Mapping[str, Place] = _NOWHERE) -> None:
     """Write the plan for Cesium; the same plan gives the same bytes.
 
-    catalogue: the one the plan was made from, for the positions. places: of nodes that move, tracks with a start; others
-    stand where the plan has them. Raises PlanError when it lacks a satellite of the
-    plan, when the plan has no satellites of a catalogue, or when `path` cannot be written.
+    catalogue: the one the plan was made from, for the positions. places: of nodes that move, tracks with a start;
+    others stand where the plan has them. Raises PlanError when the catalogue lacks a satellite of the plan, when the
+    plan has no satellites, or when `path` cannot be written.
     """
     text = czml(plan, catalogue, places).model_dump_json(exclude_none=True, indent=1)
     try:
