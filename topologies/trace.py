@@ -5,16 +5,14 @@ Without a file the series is synthetic, drawn from published statistics of Starl
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import cast
 
 from testbed.emulation.planned import planned_topo
-from testbed.ground.errors import InputError
-from testbed.ground.units import parse_duration_ns
 from testbed.plan import synthetic
 from testbed.plan.replay import CENTRE, USER, Replay
 from testbed.plan.scenario import Choice, Parameter, Switch, Whole, parse_parameters
+from testbed.plan.texts import Text, Time
 from testbed.plan.trace import Columns, read_series
 from topologies.services import Flow, bulk, voice
 from topologies.starlink_italy import POWERS_OF_TWO, USER_BUFFER_NS, USER_DOWN_BPS, USER_UP_BPS
@@ -24,73 +22,27 @@ TITLE = "A measured link replayed: a user reaches a data centre with the delay, 
 SYNTHETIC_TITLE = "A SYNTHETIC series on one link, drawn from published statistics of Starlink: no measurement"
 
 
-@dataclass(frozen=True)
-class Text:
-    """A topology parameter that is any text: a file, or a column's name."""
-
-    name: str
-    default: str
-    meaning: str
-    written: str
-
-    @property
-    def choices(self) -> tuple[str, ...]:
-        """How it is written."""
-        return (self.written,)
-
-    def parse(self, text: str) -> str:
-        """The text itself."""
-        return text
-
-
-@dataclass(frozen=True)
-class Time:
-    """A topology parameter that is a length of time; its value is in ns."""
-
-    name: str
-    default: str
-    meaning: str
-
-    @property
-    def choices(self) -> tuple[str, ...]:
-        """How it is written."""
-        return ("DURATION",)
-
-    def parse(self, text: str) -> int:
-        """Nanoseconds; raises ValueError with what is wrong."""
-        try:
-            found_ns = parse_duration_ns(text)
-        except InputError:
-            found_ns = -1
-        if found_ns < 0:
-            raise ValueError("is not a length of time like 10s or 5min")
-        return found_ns
-
-
 COLUMN = "COLUMN[:UNIT]"
 
-PARAMETERS = cast(
-    "tuple[Parameter, ...]",
-    (
-        Text("file", "", "samples: CSV, also .gz, or Parquet; without it a synthetic series", "FILE"),
-        Text("time", "time", "when: ISO 8601, or seconds", "COLUMN"),
-        Text("delay", "delay_ms", "delay, in ms unless said", COLUMN),
-        Choice("kind", "rtt", "what the delay is: round trip, or one way and the same both ways", ("rtt", "one-way")),
-        Text("delay_up", "", "one-way delays of their own per direction, instead of delay", COLUMN),
-        Text("delay_down", "", "the other of the two", COLUMN),
-        Text("loss", "", "share of packets lost; unit ratio or %", COLUMN),
-        Text("rate_up", "", "rate of the uplink; unit bps, kbps, mbps, gbps", COLUMN),
-        Text("rate_down", "", "rate of the downlink", COLUMN),
-        Whole("up_percent", "55", "share of a round trip that goes up", 1, 99),
-        Time("skip", "0", "begin so far into the file"),
-        Choice("gaps", "error", "what a gap in the samples is", ("error", "down")),
-        Time("gap", "5s", "without a sample for longer there is a gap"),
-        Switch("esn", "on", "extended sequence numbers of ESP (RFC 4303)"),
-        Whole("window", "1024", "anti-replay window of ESP, packets", 64, 4_096),
-        Choice("generator", "struct", "what builds the packets", ("struct", "scapy")),
-        Choice("adversary", "none", "what an attacker on the path does", ("none", "bitflip", "replay", "plaintext")),
-        Choice("adversary_every", "64", "the attacker acts on one packet in this many", POWERS_OF_TWO),
-    ),
+PARAMETERS: tuple[Parameter, ...] = (
+    Text("file", "", "samples: CSV, also .gz, or Parquet; without it a synthetic series", "FILE"),
+    Text("time", "time", "when: ISO 8601, or seconds", "COLUMN"),
+    Text("delay", "delay_ms", "delay, in ms unless said", COLUMN),
+    Choice("kind", "rtt", "what the delay is: round trip, or one way and the same both ways", ("rtt", "one-way")),
+    Text("delay_up", "", "one-way delays of their own per direction, instead of delay", COLUMN),
+    Text("delay_down", "", "the other of the two", COLUMN),
+    Text("loss", "", "share of packets lost; unit ratio or %", COLUMN),
+    Text("rate_up", "", "rate of the uplink; unit bps, kbps, mbps, gbps", COLUMN),
+    Text("rate_down", "", "rate of the downlink", COLUMN),
+    Whole("up_percent", "55", "share of a round trip that goes up", 1, 99),
+    Time("skip", "0", "begin so far into the file"),
+    Choice("gaps", "error", "what a gap in the samples is", ("error", "down")),
+    Time("gap", "5s", "without a sample for longer there is a gap"),
+    Switch("esn", "on", "extended sequence numbers of ESP (RFC 4303)"),
+    Whole("window", "1024", "anti-replay window of ESP, packets", 64, 4_096),
+    Choice("generator", "struct", "what builds the packets", ("struct", "scapy")),
+    Choice("adversary", "none", "what an attacker on the path does", ("none", "bitflip", "replay", "plaintext")),
+    Choice("adversary_every", "64", "the attacker acts on one packet in this many", POWERS_OF_TWO),
 )
 
 ASSUMPTIONS = (

@@ -11,9 +11,6 @@ import click
 from testbed.cli.options import ask, planning
 from testbed.ground.errors import InputError, PlanError
 from testbed.ground.units import format_utc, parse_duration_ns
-from testbed.orbits.catalogue import Catalogue
-from testbed.orbits.sites import Site
-from testbed.orbits.tracks import Place
 from testbed.plan.inputs import Request, elements
 from testbed.plan.model import Plan
 from testbed.plan.plans import Asked, make
@@ -88,24 +85,17 @@ def command(
 
 def _show(plan: Plan, asked: Asked, request: Request, czml: Path | None, plot: Path | None, at_ns: int | None) -> None:
     """Write what shows positions, from the same elements as the plan; raises InputError."""
-    from testbed.plan.export import write_czml  # these two import slowly: only where they are asked for
-    from testbed.report.sky import Sky, Watch, write_picture
+    from testbed.plan.export import write_czml  # these import slowly: only where they are asked for
+    from testbed.report.sky import write_picture
+    from testbed.report.sky_view import sky_of
 
-    catalogue: Catalogue | None = None
     sky = None
     if not isinstance(asked, Replay):
         catalogue, _ = elements(request.catalogues, plan.start_ns, request.select)
-        terminals = [Watch(one.name, _site(one.site, plan.start_ns), one.mask_deg) for one in asked.terminals]
-        gateways = [Watch(one.name, one.site, one.mask_deg) for one in asked.gateways]
-        sky = Sky(catalogue, (*terminals, *gateways), asked.minimum_altitude_m)
+        sky = sky_of(plan, asked, catalogue)
     if czml is not None:
-        if catalogue is None:
+        if sky is None:
             raise PlanError(f"topology {asked.name} has no orbits: leave out --czml")
-        write_czml(plan, catalogue, czml)
+        write_czml(plan, sky.catalogue, czml, {watch.name: watch.place for watch in sky.watches})
     if plot is not None:
         write_picture(plan, sky, plot, at_ns)
-
-
-def _site(place: Place, time_ns: int) -> Site:
-    """Where a place is at the plan's start."""
-    return place if isinstance(place, Site) else place.starting_at(time_ns).site_at(time_ns)

@@ -6,7 +6,7 @@ Positions are Earth-fixed metres; between the samples the viewer interpolates by
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -36,6 +36,7 @@ from testbed.orbits.catalogue import Catalogue
 from testbed.orbits.frames import gmst_rad
 from testbed.orbits.propagate import Ephemeris
 from testbed.orbits.sites import Site, ecef_m
+from testbed.orbits.tracks import Place, Track
 from testbed.plan.model import Kind, Node, Plan
 from testbed.plan.store import serving_times
 
@@ -66,21 +67,24 @@ _OTHER_RGBA: Final = [204, 121, 167, 255]
 
 Interval = tuple[int, int]
 
+_NOWHERE: Final[Mapping[str, Place]] = {}
 
-def write_czml(plan: Plan, catalogue: Catalogue, path: Path) -> None:
+
+def write_czml(plan: Plan, catalogue: Catalogue, path: Path, places: Mapping[str, Place] = _NOWHERE) -> None:
     """Write the plan for Cesium; the same plan gives the same bytes.
 
-    catalogue: the one the plan was made from, for the positions. Raises PlanError when it lacks a satellite of the
-    plan, when the plan has no satellites of a catalogue, or when `path` cannot be written.
+    catalogue: the one the plan was made from, for the positions. places: of nodes that move, tracks with a start;
+    others stand where the plan has them. Raises PlanError when the catalogue lacks a satellite of the plan, when the
+    plan has no satellites, or when `path` cannot be written.
     """
-    text = czml(plan, catalogue).model_dump_json(exclude_none=True, indent=1)
+    text = czml(plan, catalogue, places).model_dump_json(exclude_none=True, indent=1)
     try:
         path.write_text(text + "\n", encoding="utf-8")
     except OSError as error:
         raise PlanError(f"{path}: cannot be written ({error.strerror}): choose another place") from None
 
 
-def czml(plan: Plan, catalogue: Catalogue) -> Document:
+def czml(plan: Plan, catalogue: Catalogue, places: Mapping[str, Place] = _NOWHERE) -> Document:
     """The plan as a CZML document; raises PlanError as `write_czml`."""
     whole = _interval(plan, (0, plan.duration_ns))
     title = plan.manifest.get("title", plan.topology)
@@ -92,7 +96,11 @@ def czml(plan: Plan, catalogue: Catalogue) -> Document:
         clock=Clock(interval=whole, currentTime=whole.start, multiplier=1.0, range=ClockRanges.LOOP_STOP),
     )
     satellites = _satellites(plan, catalogue, whole)
-    sites = [_site(node) for node in plan.nodes if node.role != "host" and node.latitude_deg is not None]
+    sites = [
+        _site(plan, node, places.get(node.name), whole)
+        for node in plan.nodes
+        if node.role != "host" and node.latitude_deg is not None
+    ]
     placed = {packet.id for packet in (*satellites, *sites)}
     links = [packet for hop, kind in _hops(plan) if set(hop) <= placed for packet in _link(plan, hop, kind)]
     return Document(packets=[first, *satellites, *sites, *links])
@@ -121,32 +129,38 @@ def used_positions(
 
 
 def _satellites(plan: Plan, catalogue: Catalogue, whole: TimeInterval) -> list[Packet]:
-    pieces = max(DEGREE, -(-plan.duration_ns // SAMPLE_NS))
-    times = np.unique(np.linspace(0, plan.duration_ns, pieces + 1).astype(np.int64))
+    times = _sample_times(plan)
     names, teme_m = used_positions(plan, catalogue, times)
     position_m = _earth_fixed(teme_m, plan.start_ns + times)
-    seconds = times / NS_PER_S
-    packets = []
-    for number, name in enumerate(names):
-        samples = np.column_stack([seconds, np.round(position_m[:, number], 2)])
-        packets.append(
-            Packet(
-                id=name,
-                name=name,
-                availability=whole,
-                position=Position(
-                    epoch=whole.start,
-                    cartesian=samples.ravel().tolist(),
-                    referenceFrame="FIXED",
-                    interpolationAlgorithm=InterpolationAlgorithms.LAGRANGE,
-                    interpolationDegree=DEGREE,
-                ),
-                point=Point(pixelSize=6, color=Color(rgba=_NODE_RGBA["satellite"])),
-                label=_label(name),
-                path=Trail(leadTime=TRAIL_S, trailTime=TRAIL_S, width=1, material=_trail()),
-            )
+    return [
+        Packet(
+            id=name,
+            name=name,
+            availability=whole,
+            position=_sampled(whole, times, position_m[:, number]),
+            point=Point(pixelSize=6, color=Color(rgba=_NODE_RGBA["satellite"])),
+            label=_label(name),
+            path=Trail(leadTime=TRAIL_S, trailTime=TRAIL_S, width=1, material=_trail()),
         )
-    return packets
+        for number, name in enumerate(names)
+    ]
+
+
+def _sample_times(plan: Plan) -> NDArray[np.int64]:
+    pieces = max(DEGREE, -(-plan.duration_ns // SAMPLE_NS))
+    return np.unique(np.linspace(0, plan.duration_ns, pieces + 1).astype(np.int64))
+
+
+def _sampled(whole: TimeInterval, times: NDArray[np.int64], position_m: NDArray[np.float64]) -> Position:
+    """Earth-fixed positions, (n_times, 3), at times within the plan."""
+    samples = np.column_stack([times / NS_PER_S, np.round(position_m, 2)])
+    return Position(
+        epoch=whole.start,
+        cartesian=samples.ravel().tolist(),
+        referenceFrame="FIXED",
+        interpolationAlgorithm=InterpolationAlgorithms.LAGRANGE,
+        interpolationDegree=DEGREE,
+    )
 
 
 def _earth_fixed(teme_m: NDArray[np.float64], time_ns: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -157,15 +171,20 @@ def _earth_fixed(teme_m: NDArray[np.float64], time_ns: NDArray[np.int64]) -> NDA
     return np.stack([cosine * x + sine * y, cosine * y - sine * x, z], axis=-1)
 
 
-def _site(node: Node) -> Packet:
+def _site(plan: Plan, node: Node, place: Place | None, whole: TimeInterval) -> Packet:
     assert node.latitude_deg is not None
     assert node.longitude_deg is not None
-    position_m = ecef_m(Site(node.name, node.latitude_deg, node.longitude_deg))
+    if isinstance(place, Track):
+        times = _sample_times(plan)
+        position = _sampled(whole, times, place.ecef_m(plan.start_ns + times))
+    else:
+        position_m = ecef_m(place or Site(node.name, node.latitude_deg, node.longitude_deg))
+        position = Position(cartesian=np.round(position_m, 2).tolist(), referenceFrame="FIXED")
     return Packet(
         id=node.name,
         name=node.name,
         description=node.role,
-        position=Position(cartesian=np.round(position_m, 2).tolist(), referenceFrame="FIXED"),
+        position=position,
         point=Point(pixelSize=8, color=Color(rgba=_NODE_RGBA.get(node.role, _OTHER_RGBA))),
         label=_label(node.name),
     )

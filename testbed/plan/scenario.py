@@ -21,6 +21,7 @@ from testbed.plan.delays import Overheads
 from testbed.plan.losses import NO_LOSS, Loss, parse_losses
 from testbed.plan.model import Routing
 from testbed.plan.policies import PolicyName
+from testbed.plan.texts import Text, Time
 
 Order = Literal["hold", "drop", "reorder"]
 LandingBy = Literal["highest", "delay"]
@@ -251,7 +252,7 @@ class Losses:
         return text
 
 
-Parameter = Choice | Switch | Whole | Losses
+Parameter = Choice | Switch | Whole | Losses | Text | Time
 
 
 def parse_parameters(topology: str, declared: Sequence[Parameter], given: Mapping[str, str]) -> dict[str, Any]:

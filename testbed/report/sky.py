@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, cast
@@ -13,20 +12,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
 from testbed.ground.constants import NS_PER_S
 from testbed.ground.errors import PlanError
 from testbed.ground.units import format_utc
-from testbed.orbits.catalogue import Catalogue
 from testbed.orbits.frames import subpoint
 from testbed.orbits.propagate import Ephemeris
 from testbed.orbits.sites import Site
-from testbed.orbits.visibility import range_elevation
 from testbed.plan.expected import path_delay_ns
 from testbed.plan.model import PathStep, Plan
 from testbed.report import atlas, canvas
 from testbed.report.atlas import Mark, Way
+from testbed.report.sky_view import Sky, in_view
 
 WIDTH_PX: Final = 1280
 LEFT_PX: Final = 72
@@ -37,9 +34,6 @@ ASIDE_PX: Final = 400
 LINE_POINTS: Final = 2_400
 """Instants at which a delay is drawn, besides both sides of every change of way."""
 
-VIEW_POINTS: Final = 240
-"""Instants at which satellites in view are counted, a second apart at least."""
-
 LABEL_PX: Final = 96
 """Room that a handover's label takes."""
 
@@ -49,30 +43,10 @@ COLOURS: Final = (canvas.BLUE, canvas.VERMILLION, canvas.GREEN, canvas.PURPLE, c
 
 SHADE: Final = "#ccd2d9"
 
+DASHES: Final = ("-", "--", ":", "-.")
+"""Of gateways' lines; more gateways than these are drawn as one."""
+
 LEGEND_COLUMNS: Final = 6
-
-_CHUNK = 16  # instants whose elevations are in memory at once
-
-
-@dataclass(frozen=True)
-class Watch:
-    """A node that looks for satellites, and the least elevation at which it sees one."""
-
-    name: str
-    site: Site
-    mask_deg: float
-
-
-@dataclass(frozen=True)
-class Sky:
-    """What a picture needs beside the plan: the catalogue it was made from, and who looks up from where.
-
-    minimum_altitude_m: satellites of a lower mean altitude do not count.
-    """
-
-    catalogue: Catalogue
-    watches: tuple[Watch, ...]
-    minimum_altitude_m: float
 
 
 def write_picture(plan: Plan, sky: Sky | None, path: Path, at_ns: int | None = None) -> None:
@@ -152,24 +126,27 @@ def draw_delays(axes: Axes, plan: Plan) -> None:
 
 
 def draw_view(axes: Axes, plan: Plan, sky: Sky) -> None:
-    """Satellites above each site's mask over time."""
+    """Satellites above each terminal's and gateway's mask over time; many gateways are one band."""
     times, counts = in_view(plan, sky)
     colours = {path[0].nodes[1]: _colour(plan, path) for path in plan.paths}
-    dashes = iter((("-"), (5, 2), (1, 1.5), (6, 2, 1, 2), (3, 3), (8, 3)) * len(sky.watches))
-    for watch, row in zip(sky.watches, counts.T, strict=True):
-        terminal = watch.name in colours
-        dash: Any = "-" if terminal else next(dashes)
-        style: dict[str, Any] = {"linestyle": dash} if isinstance(dash, str) else {"dashes": dash}
-        line = axes.plot(
-            times / 1e9,
-            row,
-            color=colours.get(watch.name, canvas.MUTED),
-            label=f"{watch.name}, above {watch.mask_deg:g}°",
-            drawstyle="steps-post",
-            linewidth=1.6 if terminal else 1.1,
-            **style,
-        )[0]
+    plain = [number for number, watch in enumerate(sky.watches) if watch.name not in colours]
+    for number, watch in enumerate(sky.watches):
+        if number not in plain:
+            look: dict[str, Any] = {"color": colours[watch.name], "linewidth": 1.6, "zorder": 3}
+        elif len(plain) <= len(DASHES):
+            look = {"color": canvas.MUTED, "linewidth": 1.1, "linestyle": DASHES[plain.index(number)]}
+        else:
+            continue
+        label = f"{watch.name}, above {watch.mask_deg:g}°"
+        line = axes.plot(times / 1e9, counts[:, number], drawstyle="steps-post", label=label, **look)[0]
         line.set_gid(f"view-{watch.name}")
+    if len(plain) > len(DASHES):
+        least, most = counts[:, plain].min(axis=1), counts[:, plain].max(axis=1)
+        label = f"{len(plain)} gateways, the least to the most"
+        band = axes.fill_between(
+            times / 1e9, least, most, step="post", color=SHADE, alpha=0.6, linewidth=0, label=label
+        )
+        band.set_gid("view-gateways")
     _time_axis(axes, plan, "satellites in view")
     low, high = int(counts.min()), int(counts.max())
     axes.set_ylim(0 if low < high / 2 else low - 0.2 * (high - low) - 1, high + 0.15 * (high - low) + 1)
@@ -200,11 +177,7 @@ def draw_map(axes: Axes, plan: Plan, sky: Sky, at_ns: int) -> None:
     index = {name: number for number, name in enumerate(sky.catalogue.node_names)}
     ways = [(path, _at(path, at_ns)) for path in plan.paths[::2]]
     serving = list(dict.fromkeys(node for _, nodes in ways for node in nodes if node in index))
-    marks = [
-        Mark(node.name, node.role, node.longitude_deg, node.latitude_deg)
-        for node in plan.nodes
-        if node.role != "host" and node.latitude_deg is not None and node.longitude_deg is not None
-    ]
+    marks = _sites(plan, sky, int(instant[0]))
     marks += [Mark(name, "satellite", float(longitude[index[name]]), float(latitude[index[name]])) for name in serving]
     others = np.array([number for name, number in index.items() if name not in serving], np.int64)
     dots = np.column_stack([longitude[others], latitude[others]])
@@ -223,22 +196,16 @@ def draw_map(axes: Axes, plan: Plan, sky: Sky, at_ns: int) -> None:
     _ways_in_words(figure, plan, ways, at_ns, left, box.y1)
 
 
-def in_view(plan: Plan, sky: Sky) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(times within the plan in ns, satellites above each watch's mask): shapes (n_times,) and (n_times, n_watches)."""
-    seconds = max(1, -(-plan.duration_ns // (VIEW_POINTS * NS_PER_S)))
-    times = np.append(np.arange(0, plan.duration_ns, seconds * NS_PER_S), plan.duration_ns)
-    eligible = np.flatnonzero(sky.catalogue.mean_altitude_m >= sky.minimum_altitude_m)
-    ephemeris = Ephemeris(sky.catalogue, plan.start_ns, plan.duration_ns)
-    sites = [watch.site for watch in sky.watches]
-    masks = np.array([watch.mask_deg for watch in sky.watches])
-    counts = [
-        np.count_nonzero(
-            range_elevation(sites, ephemeris, plan.start_ns + times[low : low + _CHUNK], eligible)[1] >= masks[:, None],
-            axis=2,
-        )
-        for low in range(0, len(times), _CHUNK)
-    ]
-    return times, np.concatenate(counts)
+def _sites(plan: Plan, sky: Sky, time_ns: int) -> list[Mark]:
+    """Marks of what stands on the ground; of what moves, where it is at a UTC instant."""
+    places = {watch.name: watch.place for watch in sky.watches}
+    marks = []
+    for node in plan.nodes:
+        if node.role != "host" and node.latitude_deg is not None and node.longitude_deg is not None:
+            place = places.get(node.name, Site(node.name, node.latitude_deg, node.longitude_deg))
+            site = place if isinstance(place, Site) else place.site_at(time_ns)
+            marks.append(Mark(node.name, node.role, site.longitude_deg, site.latitude_deg))
+    return marks
 
 
 def _title(figure: Figure, plan: Plan, sky: Sky | None, height_px: int) -> None:

@@ -14,10 +14,12 @@ from plan_data import S, dense, small_plan
 from scipy.interpolate import BarycentricInterpolator
 from skyfield.api import EarthSatellite, load, wgs84
 from skyfield.framelib import itrs
+from test_chains import plan_of as chained
 
 import topologies.trace
 from testbed.ground.errors import PlanError
 from testbed.ground.units import parse_utc_ns
+from testbed.orbits.tracks import Track, Waypoint
 from testbed.plan.export import czml, merged, write_czml
 from testbed.plan.replay import replay_plan
 
@@ -109,6 +111,21 @@ def test_positions_are_skyfields_within_100_m(packets: Packets) -> None:
 def test_sites_are_where_skyfield_has_them(packets: Packets) -> None:
     wanted_m = wgs84.latlon(45.318522, 9.187329).itrs_xyz.m
     np.testing.assert_allclose(packets["gw-milano"]["position"]["cartesian"], wanted_m, atol=0.02)
+
+
+def test_a_ship_moves_and_a_chain_of_satellites_is_drawn() -> None:
+    plan = chained()
+    track = Track("redsea", (Waypoint(20.0, 38.5), Waypoint(21.0, 38.5)), speed_kn=30.0).starting_at(plan.start_ns)
+    found = {packet.id: packet.to_dict() for packet in czml(plan, dense(), {"ut-redsea": track}).packets}
+    samples = np.array(found["ut-redsea"]["position"]["cartesian"]).reshape(-1, 4)
+    assert samples[-1, 0] == 240.0
+    moved_m = np.linalg.norm(samples[-1, 1:] - samples[0, 1:])
+    assert moved_m == pytest.approx(240 * 30 * 1852 / 3600, rel=1e-4)  # knots are nautical miles per hour
+    lasers = {frozenset((link.a, link.b)) for link in plan.links if link.kind == "isl"}
+    served = {frozenset(hop) for path in plan.paths for step in path for hop in pairwise(step.nodes)}
+    drawn = {frozenset(name.split("/")) for name, packet in found.items() if packet.get("description") == "isl"}
+    assert drawn == lasers & served
+    assert drawn
 
 
 def test_the_same_plan_gives_the_same_bytes(scene: Path, tmp_path: Path) -> None:

@@ -15,28 +15,29 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.text import Text
 from plan_data import S, dense, italy, small_plan
 from skyfield.api import EarthSatellite, load, wgs84
+from test_chains import plan_of as chained
+from test_chains import red_sea
 
 import topologies.trace
 from testbed.cli.plan import command
 from testbed.ground.errors import PlanError
+from testbed.orbits.tracks import Track, Waypoint
 from testbed.plan.build import build_plan
 from testbed.plan.expected import path_delay_ns
 from testbed.plan.replay import replay_plan
 from testbed.report import atlas, canvas
-from testbed.report.sky import Sky, Watch, in_view, picture, write_picture
+from testbed.report.sky import picture, write_picture
+from testbed.report.sky_view import Sky, in_view, sky_of
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @cache
 def the_sky() -> Sky:
-    scenario = italy()
-    watches = [Watch(one.name, one.site, one.mask_deg) for one in (*scenario.terminals, *scenario.gateways)]
-    return Sky(dense(), tuple(watches), scenario.minimum_altitude_m)
+    return sky_of(small_plan(), italy(), dense())
 
 
 @pytest.fixture(autouse=True)
@@ -103,7 +104,7 @@ def test_satellites_in_view_are_skyfields() -> None:
     timescale = load.timescale(builtin=True)
     for number in (0, 4):
         watch = the_sky().watches[number]
-        site = wgs84.latlon(watch.site.latitude_deg, watch.site.longitude_deg)
+        site = wgs84.latlon(watch.place.latitude_deg, watch.place.longitude_deg)
         instants = timescale.utc(2026, 6, 14, 6, 0, [0.0, 30.0])
         above = np.zeros(2, int)
         sure = np.ones(2, bool)
@@ -237,13 +238,26 @@ def test_the_command_draws_and_writes_the_scene(tmp_path: Path) -> None:
     assert (tmp_path / "a.czml").stat().st_size > 1_000
 
 
-def figure_size(figure: Figure) -> tuple[float, float]:
-    return tuple(figure.get_size_inches() * canvas.SVG_DPI)
+def test_chains_and_ships_are_on_the_map(tmp_path: Path) -> None:
+    plan = chained()
+    sky = sky_of(plan, red_sea(), dense())
+    track = Track("redsea", (Waypoint(20.0, 38.5), Waypoint(21.0, 38.5)), speed_kn=30.0).starting_at(plan.start_ns)
+    moving = replace(sky, watches=(replace(sky.watches[0], place=track), *sky.watches[1:]))
+    axes = picture(plan, moving, 239 * S).axes[2]
+    marks = {str(line.get_gid())[5:]: line.get_xydata()[0] for line in axes.lines if str(line.get_gid())[:5] == "mark-"}
+    assert marks["ut-redsea"] == pytest.approx((38.5, 20.0 + 239 / 3600 * 30 / 60), abs=1e-3)  # a mile is a minute
+    write_picture(plan, sky, tmp_path / "chain.svg", 100 * S)
+    chain = [node for node in plan.paths[0][0].nodes if node in dense().node_names]
+    assert len(chain) >= 2
+    assert {node for step in plan.paths[0] for node in step.nodes if step.time_ns <= 100 * S} & set(chain)
+    serving = {node for path in plan.paths for node in [s for s in path if s.time_ns <= 100 * S][-1].nodes}
+    assert ids((tmp_path / "chain.svg").read_text(), "mark") >= serving & set(dense().node_names)
 
 
-def test_room_grows_with_what_is_listed() -> None:
+def test_many_gateways_are_one_band(tmp_path: Path) -> None:
     sky = the_sky()
-    many = replace(
-        sky, watches=tuple(replace(watch, name=f"{watch.name}{n}") for n in range(3) for watch in sky.watches)
-    )
-    assert figure_size(picture(small_plan(), many, 0))[1] > figure_size(picture(small_plan(), sky, 0))[1]
+    more = tuple(replace(sky.watches[-1], name=f"gw-{n}", mask_deg=10.0 + n) for n in range(5))
+    write_picture(small_plan(), replace(sky, watches=(*sky.watches, *more)), tmp_path / "many.svg")
+    svg = (tmp_path / "many.svg").read_text()
+    assert ids(svg, "view") == {"ut-rome", "ut-taranto", "gateways"}
+    assert f"{len(sky.watches) - 2 + 5} gateways, the least to the most" in texts(svg)
