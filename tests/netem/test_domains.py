@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 from netem_line import command
-from test_frr import installation
 from test_routing import CENTRE
 from test_run import START, from_outside, named, play
 
@@ -35,8 +34,6 @@ from testbed.plan.model import Plan
 from testbed.plan.observed import read_routing
 from testbed.report.routing import leaked
 from topologies.starlink_italy import scenario
-
-__all__ = ["installation"]
 
 SECONDS = 20
 CUT_S, CUT_FOR_S = 9, 5
@@ -57,8 +54,10 @@ def plan() -> Plan:
 
 
 def told_by_bgpd(folder: Path, router: str) -> dict[str, str]:
-    """AS paths by prefix: bgpd's table in both families, asked as vtysh asks (a word ends with 0, an answer with 0 0 0 and
-    a code)."""
+    """AS paths by prefix: bgpd's table in both families, asked as vtysh asks.
+
+    A command ends with a zero byte, an answer with three and a code.
+    """
     (path,) = [*Path("/run").glob(f"frr-*/{router}/bgpd.vty"), *folder.glob(f"frr/frr-*/{router}/bgpd.vty")]
     found: dict[str, str] = {}
     with socket.socket(socket.AF_UNIX) as vty:
@@ -103,7 +102,7 @@ def test_a_run_of_three_domains_passes_and_its_link_between_two_is_cut_and_mende
     assert report["verdict"] == "pass", report["reasons"]
     assert {router: seen[router] for router in LEARNED} == LEARNED
     operator, government = str(AS_OPERATOR), str(AS_GOVERNMENT)
-    assert seen["paths"] == {prefix: operator for prefix in OPERATOR} | {prefix: government for prefix in GOVERNMENT}
+    assert seen["paths"] == dict.fromkeys(OPERATOR, operator) | dict.fromkeys(GOVERNMENT, government)
     assert [route["protocol"] for route in seen["default"]] == ["ospf"]  # the terminal knows the way out,
     assert seen[CENTRE] == seen["198.51.100.0/24"] == []  # and nothing of the government's network
 
