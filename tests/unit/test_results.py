@@ -194,8 +194,9 @@ def test_what_leaks_between_domains_fails_a_run(files: Files, tmp_path: Path) ->
     assert check(passed, "announcements")["passed"]
     assert passed["routing"]["domains"][0]["leaked"] == []
     (folder / "routing.json").write_text(edges(files, "100.64.0.0/24", "10.0.0.4/31"))
-    failed = make_report(folder)
+    failed = write_report(folder)
     assert (failed["verdict"], exit_code(failed)) == ("fail", 1)
+    assert "<td>10.0.0.4/31, 100.64.0.0/24</td>" in (folder / "report.html").read_text()
     assert not check(failed, "announcements")["passed"]
     assert failed["reasons"] == [
         "domains: pe-milan (carrier) learned 10.0.0.4/31, 100.64.0.0/24 by BGP, which no domain was to announce"
