@@ -16,6 +16,7 @@ from testbed.plan.policies import POLICIES
 from testbed.plan.scenario import (
     OUTAGES_MS,
     Access,
+    Carrier,
     Centre,
     Choice,
     Gateway,
@@ -49,6 +50,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Whole("gso_deg", "0", "least angle between a satellite and the geostationary arc, seen from the ground", 0, 40),
     Whole("beams", "0", "how many of these terminals one satellite serves at most; 0: any number", 0, 100),
     Choice("routing", "plan", "who sets the routes: the plan, or FRR (OSPF) in every router", ("plan", "frr")),
+    Choice("domains", "one", "who runs the routers: one for all, or operator, carrier, government", ("one", "three")),
     Switch("esn", "on", "extended sequence numbers of ESP (RFC 4303)"),
     Whole("window", "1024", "anti-replay window of ESP, packets", 64, 4_096),
     Choice("generator", "struct", "what builds the packets; Scapy gets fewer to build", ("struct", "scapy")),
@@ -100,8 +102,15 @@ LANDING_ASSUMPTIONS = {
 
 ROUTING_ASSUMPTIONS = {
     "plan": "routes move at the slot's boundary, everywhere at once",
-    "frr": "OSPF in one area, from the terminals to the data centre's edge: hello 1 s, dead 4 s; a link costs its "
-    "one-way delay when it first comes up",
+    "frr": "OSPF in one area, in every router of the domain: hello 1 s, dead 4 s; a link costs its one-way delay when "
+    "it first comes up",
+}
+
+DOMAINS_ASSUMPTIONS = {
+    "plan": "a carrier's router stands between PoP and data centre, on the PoP's campus: no fibre between the two",
+    "frr": "a carrier's router stands between PoP and data centre, on the PoP's campus: no fibre between the two; "
+    "BGP between the domains with AS numbers for documentation (RFC 5398), keepalive 3 s, hold 9 s; in BGP stand the "
+    "NAT's /24, the data centre's /24 and a /48 of IPv6 for each LAN; OSPF is the operator's own",
 }
 
 ORDER_ASSUMPTIONS = {
@@ -130,6 +139,7 @@ def scenario(**parameters: str) -> Scenario:
         Pop("pop-milan", MILAN_POP),
         *((Pop("pop-frankfurt", FRANKFURT_POP),) if values["fallback"] != "none" else ()),
     )
+    three = values["domains"] == "three"
     return Scenario(
         name=NAME,
         title=TITLE,
@@ -142,7 +152,7 @@ def scenario(**parameters: str) -> Scenario:
             for site, country in STARLINK_GATEWAYS.items()
         ),
         pops=pops,
-        centres=(Centre("dc-rome", ROME, "ce-rome", "pop-milan"),),
+        centres=(Centre("dc-rome", ROME, "ce-rome", "pop-milan", Carrier("pe-milan", MILAN_POP) if three else None),),
         pairs=(("rome", "dc-rome"), ("taranto", "dc-rome")),
         minimum_altitude_m=MINIMUM_ALTITUDE_M,
         access=access,
@@ -160,6 +170,7 @@ def scenario(**parameters: str) -> Scenario:
         assumptions=(
             *ASSUMPTIONS,
             *_rules(access, values),
+            *((DOMAINS_ASSUMPTIONS[values["routing"]],) if three else ()),
             ORDER_ASSUMPTIONS[values["order"]],
             ROUTING_ASSUMPTIONS[values["routing"]],
         ),

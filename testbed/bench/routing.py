@@ -19,7 +19,7 @@ from testbed.report.routing import summarise
 GRIDS = {False: Shell("A", 2_000e3, 53.0, 6, 10, 1), True: Shell("A", 8_000e3, 53.0, 2, 4, 1)}
 """60 satellites with 120 links; quick: eight."""
 
-_LOST_S, _FOUND_S, _DURATION_S = 10.0, 50.0, 100
+_LOST_S, _FOUND_S, _DURATION_S = 10.0, 50.0, 140
 _DEAD_MS = 40_000.0  # RFC 2328, C.3: what a router takes that is not told of a lost signal
 _MEMORY_MB = 4_096
 _ENDS = {False: ("A01-01", "A04-04"), True: ("A01-01", "A02-03")}

@@ -118,25 +118,27 @@ def _check_coverage(catalogue: Catalogue, start_ns: int, duration_ns: int) -> No
 
 
 def _nodes(scenario: Scenario, start_ns: int, satellites: Sequence[str]) -> tuple[Node, ...]:
-    """Hosts, then the way they go: terminals, satellites, gateways, PoPs, the centres' routers; where they are at the
-    plan's start."""
+    """Hosts, then the way they go: terminals, satellites, gateways, PoPs, carriers, the centres' routers. Where they
+    are at the plan's start; and who runs them, if not one does."""
+    operator, carrier, government = ("operator", "carrier", "government") if scenario.carriers else ("", "", "")
     stands = [
         (user, user.site.site_at(start_ns) if isinstance(user.site, Track) else user.site)
         for user in scenario.terminals
     ]
-    nodes = [_at(user.host, "host", site) for user, site in stands]
-    nodes += [_at(centre.host, "host", centre.site, inside=False) for centre in scenario.centres]
-    nodes += [_at(user.name, "terminal", site) for user, site in stands]
-    nodes += [Node(name, "satellite") for name in satellites]
+    nodes = [_at(user.host, "host", site, operator) for user, site in stands]
+    nodes += [_at(centre.host, "host", centre.site, government, inside=False) for centre in scenario.centres]
+    nodes += [_at(user.name, "terminal", site, operator) for user, site in stands]
+    nodes += [Node(name, "satellite", domain=operator) for name in satellites]
     gateways = [scenario.gateways[number] for number in scenario.open_gateways]
-    nodes += [_at(gateway.name, "gateway", gateway.site) for gateway in gateways]
-    nodes += [_at(pop.name, "pop", pop.site, nat=True) for pop in scenario.pops]
-    nodes += [_at(centre.router, "router", centre.site, inside=False) for centre in scenario.centres]
+    nodes += [_at(gateway.name, "gateway", gateway.site, operator) for gateway in gateways]
+    nodes += [_at(pop.name, "pop", pop.site, operator, nat=True) for pop in scenario.pops]
+    nodes += [_at(one.router, "router", one.site, carrier, inside=False) for one in scenario.carriers]
+    nodes += [_at(centre.router, "router", centre.site, government, inside=False) for centre in scenario.centres]
     return tuple(nodes)
 
 
-def _at(name: str, role: Role, site: Site, inside: bool = True, nat: bool = False) -> Node:
-    return Node(name, role, inside, nat, site.latitude_deg, site.longitude_deg)
+def _at(name: str, role: Role, site: Site, domain: str, inside: bool = True, nat: bool = False) -> Node:
+    return Node(name, role, inside, nat, site.latitude_deg, site.longitude_deg, domain=domain)
 
 
 def _events(

@@ -91,8 +91,13 @@ def gateway_fibre(gateway: Site, pop: Site, overheads: Overheads) -> Components:
     return {"gateway": np.asarray(overheads.gateway_ns), "fibre": _fibre_ns(gateway, pop, overheads)}
 
 
+def carrier_fibre(pop: Site, carrier: Site, overheads: Overheads) -> Components:
+    """PoP to a carrier's router or back: fibre alone."""
+    return {"fibre": _fibre_ns(pop, carrier, overheads)}
+
+
 def centre_fibre(pop: Site, centre: Site, overheads: Overheads) -> Components:
-    """PoP to data centre or back: fibre, and the centre's access to it."""
+    """PoP, or carrier, to data centre or back: fibre, and the centre's access to it."""
     return {"fibre": _fibre_ns(pop, centre, overheads), "centre access": np.asarray(overheads.centre_access_ns)}
 
 

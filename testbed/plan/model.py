@@ -49,6 +49,7 @@ STEP_DTYPE = np.dtype(
 class Node:
     """A network node. `inside`: behind the operator's carrier-grade NAT.
 
+    `domain`: who runs the router, or the one that a host sits behind; '' where the network is one domain.
     `number`: its place among 2^NUMBER_BITS, where it has an address of its own: satellites of a whole constellation.
     """
 
@@ -59,6 +60,7 @@ class Node:
     latitude_deg: float | None = None
     longitude_deg: float | None = None
     number: int | None = None
+    domain: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,9 @@ ROUTING: Final = "routing.json"
 """In the run directory: what the daemons' routes were, and when they changed (`emulation.frr.watch`).
 
 {"routers", "daemons", "started_s", "settled_s", "memory_bytes", "resolution_ns", "changes": [[time_ns, how many]],
-"ways": for each path of the plan [{"after_ns", "by_ns", "nodes"}]}: the change to this way lies between the two times;
-nodes is null while there is no way.
+"ways": for each path of the plan [{"after_ns", "by_ns", "nodes"}], "edges": for each domain's edge {"router", "domain",
+"as", "announces", "expected", "learned"}}: the change to a way lies between its two times, nodes is null while there is
+none; learned are all prefixes that BGP ever put into the edge's kernel, expected those that the others announce.
 """
 
 
@@ -108,7 +109,7 @@ def _event(plan: Plan, path: tuple[PathStep, ...], reroute: Reroute) -> Event:
         time_ns=begin_ns,
         kind="reroute",
         node=path[0].nodes[1],
-        cause="ospf",
+        cause="frr",
         window_ns=reroute.whole_ns + drained_ns + LATE_NS - begin_ns,
         detail={"to": path[0].nodes[-1], "old_way": list(reroute.old), "new_way": reroute.new and list(reroute.new)},
     )

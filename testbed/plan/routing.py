@@ -59,7 +59,8 @@ def paths(scenario: Scenario, legs: Legs, satellites: Sequence[str]) -> tuple[tu
             terminal = scenario.terminals[numbers[host]].name
             chain = (satellites[satellite] for satellite in leg.chain)
             pop = scenario.pops[leg.pop].name
-            nodes = (host, terminal, *chain, gateway.name, pop, centre.router, centre.host)
+            carrier = (centre.carrier.router,) if centre.carrier else ()
+            nodes = (host, terminal, *chain, gateway.name, pop, *carrier, centre.router, centre.host)
             if not steps or steps[-1].nodes != nodes:
                 steps.append(PathStep(time_ns, nodes))
         found.append(tuple(steps))
@@ -73,8 +74,12 @@ def _fixed(scenario: Scenario) -> dict[tuple[str, str], str]:
     pops = {gateway.name: pop_at(gateway.pops, scenario.lost, 0) or gateway.pops[0] for gateway in gateways}
     fixed = {(gateway, "default"): pop for gateway, pop in pops.items()}
     for centre in scenario.centres:
-        fixed |= {(pop.name, centre.host): centre.router for pop in scenario.pops}
-        fixed[centre.router, "default"] = centre.pop
+        carrier = (centre.carrier.router,) if centre.carrier else ()
+        for pop in scenario.pops:
+            for below, above in pairwise((pop.name, *carrier, centre.router)):
+                fixed[below, centre.host] = above
+        for above, below in pairwise((centre.router, *carrier, centre.pop)):
+            fixed[above, "default"] = below
     return fixed
 
 

@@ -79,13 +79,25 @@ class Pop:
 
 
 @dataclass(frozen=True)
+class Carrier:
+    """A terrestrial carrier's router, between the PoP and a data centre."""
+
+    router: str
+    site: Site
+
+
+@dataclass(frozen=True)
 class Centre:
-    """A data centre's host behind `router`, reached over fibre from every PoP; `pop`: where what it sends goes."""
+    """A data centre's host behind `router`, reached over fibre from every PoP; `pop`: where what it sends goes.
+
+    carrier: between the two; the network is then three domains: the operator's, the carrier's and the government's.
+    """
 
     host: str
     site: Site
     router: str
     pop: str
+    carrier: Carrier | None = None
 
 
 OUTAGES_MS: Mapping[str, int] = {"bent-pipe": 25, "isl": 490}
@@ -163,6 +175,11 @@ class Scenario:
             for user in self.terminals
         )
         return self if started == self.terminals else replace(self, terminals=started)
+
+    @property
+    def carriers(self) -> tuple[Carrier, ...]:
+        """Each carrier's router once, in the order of the centres."""
+        return tuple(dict.fromkeys(centre.carrier for centre in self.centres if centre.carrier))
 
     @property
     def open_gateways(self) -> tuple[int, ...]:
@@ -282,15 +299,17 @@ def _check_names(scenario: Scenario) -> None:
     """Names fit into interface names, have the prefix of their role, and no two nodes share one."""
     where = f"topology {scenario.name}"
     hosts = [terminal.host for terminal in scenario.terminals] + [centre.host for centre in scenario.centres]
-    parts: Sequence[Terminal | Gateway | Pop | Centre] = (
+    parts: Sequence[Terminal | Gateway | Pop | Carrier | Centre] = (
         *scenario.terminals,
         *scenario.gateways,
         *scenario.pops,
+        *scenario.carriers,
         *scenario.centres,
     )
     prefixed = [
         *(("gw-", gateway.name) for gateway in scenario.gateways),
         *(("pop-", pop.name) for pop in scenario.pops),
+        *(("pe-", carrier.router) for carrier in scenario.carriers),
         *(("ce-", centre.router) for centre in scenario.centres),
     ]
     for prefix, name in prefixed:
@@ -324,6 +343,12 @@ def _check_joints(scenario: Scenario) -> None:
                 raise ScenarioError(
                     f"{where}: '{name}' is at PoP '{its_pop}', which is not declared; there is {', '.join(pops)}"
                 )
+    if scenario.carriers and len(pops) > 1:
+        raise ScenarioError(
+            f"{where}: a carrier behind {len(pops)} PoPs is not modelled: declare one PoP, or no carrier"
+        )
+    if 0 < sum(centre.carrier is not None for centre in scenario.centres) < len(scenario.centres):
+        raise ScenarioError(f"{where}: give every data centre a carrier, or none of them")
     terminals = {terminal.host for terminal in scenario.terminals}
     centres = {centre.host for centre in scenario.centres}
     for host, centre in scenario.pairs:

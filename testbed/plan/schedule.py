@@ -13,6 +13,7 @@ from testbed.ground.constants import NS_PER_S
 from testbed.plan.access import Leg
 from testbed.plan.delays import (
     Components,
+    carrier_fibre,
     centre_fibre,
     feeder_link,
     gateway_fibre,
@@ -93,8 +94,8 @@ class Schedule:
                 )
 
     def add_fibres(self) -> None:
-        """Between all gateways and their PoPs, and between all PoPs and the centres' routers; up unless an end is
-        lost."""
+        """Between all gateways and their PoPs, and between all PoPs and the centres' routers, or the carriers' on the
+        way; up unless an end is lost."""
         scenario = self.geometry.scenario
         pops = {pop.name: pop for pop in scenario.pops}
         for number in scenario.open_gateways:
@@ -102,7 +103,15 @@ class Schedule:
             for name in gateway.pops:
                 components = gateway_fibre(gateway.site, pops[name].site, scenario.overheads)
                 self._add_fibre((gateway.name, name), components)
+        for pop in scenario.pops:
+            for carrier in scenario.carriers:
+                components = carrier_fibre(pop.site, carrier.site, scenario.overheads)
+                self._add_fibre((pop.name, carrier.router), components)
         for centre in scenario.centres:
+            if centre.carrier:
+                components = centre_fibre(centre.carrier.site, centre.site, scenario.overheads)
+                self._add_fibre((centre.carrier.router, centre.router), components)
+                continue
             for name in sorted(pops, key=lambda name: name != centre.pop):
                 components = centre_fibre(pops[name].site, centre.site, scenario.overheads)
                 self._add_fibre((name, centre.router), components)

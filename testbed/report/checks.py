@@ -16,10 +16,14 @@ import numpy as np
 from testbed.plan.expected import planned_loss
 from testbed.plan.model import Plan
 from testbed.report.evidence import Evidence, lost_tx_ns
+from testbed.report.routing import leaked
 from testbed.report.words import CAUGHT_AS, HARMLESS
 
 AFTERMATH_NS: Final = 50_000_000
 """How long a planned disturbance may outlast its window: a tick of the player is late only beyond that."""
+
+NAMED_LEAKS: Final = 3
+"""Prefixes that a reason names."""
 
 AUDIT_CHECKS: Final = ("link-delay", "path-delay", "unplanned-losses", "read-back", "ticks")
 TRAFFIC_CHECKS: Final = ("integrity", "flow-loss", "adversary-caught")
@@ -37,8 +41,8 @@ class Check:
 
 
 def run_checks(evidence: Evidence) -> tuple[Check, ...]:
-    """Every check, in the order of AUDIT_CHECKS and TRAFFIC_CHECKS."""
-    return *_audit_checks(evidence), *_traffic_checks(evidence)
+    """Every check, in the order of AUDIT_CHECKS, "announcements" where there is BGP, and TRAFFIC_CHECKS."""
+    return *_audit_checks(evidence), *_domain_checks(evidence), *_traffic_checks(evidence)
 
 
 def _audit_checks(evidence: Evidence) -> Iterator[Check]:
@@ -51,6 +55,22 @@ def _audit_checks(evidence: Evidence) -> Iterator[Check]:
     yield _unplanned_losses(audit)
     yield _read_back(audit)
     yield _ticks(audit)
+
+
+def _domain_checks(evidence: Evidence) -> Iterator[Check]:
+    """No domain tells another what is its own affair: links between satellites, addresses behind the NAT."""
+    edges = (evidence.routing or {}).get("edges", ())
+    if not edges:
+        return
+    reasons = [
+        f"domains: {edge['router']} ({edge['domain']}) learned {', '.join(prefixes[:NAMED_LEAKS])} by BGP, which no "
+        "domain was to announce"
+        for edge in edges
+        if (prefixes := leaked(edge))
+    ]
+    known = sum(len(edge["learned"]) for edge in edges)
+    detail = f"{known} routes learned by BGP at {len(edges)} edges, {'not all' if reasons else 'all'} of them announced"
+    yield Check("announcements", not reasons, detail, tuple(reasons))
 
 
 def _traffic_checks(evidence: Evidence) -> Iterator[Check]:

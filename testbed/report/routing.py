@@ -1,4 +1,5 @@
-"""What routing daemons did in a run: how long after each change of the links their routes had settled."""
+"""What routing daemons did in a run: how long after each change of the links their routes had settled, and what the
+domains learned of each other."""
 
 from __future__ import annotations
 
@@ -50,7 +51,13 @@ def summarise(plan: Plan, told: dict[str, Any]) -> dict[str, Any]:
         "changes": changes,
         "settled_ms": _quantiles([change["settled_ms"] for change in changes if change["settled_ms"] is not None]),
         "paths": [_path(seen, found) for seen, found in zip(told["ways"], all_reroutes, strict=True)],
+        "domains": [edge | {"leaked": leaked(edge)} for edge in told.get("edges", ())],
     }
+
+
+def leaked(edge: dict[str, Any]) -> list[str]:
+    """What an edge learned by BGP though nobody was to announce it; `edge`: an entry in the run directory's "edges"."""
+    return sorted(set(edge["learned"]) - set(edge["expected"]))
 
 
 def _moments(plan: Plan) -> list[tuple[int, str]]:

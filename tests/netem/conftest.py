@@ -2,6 +2,28 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+import pytest
+
+from testbed.emulation.frr.daemons import Installation
+from testbed.ground.errors import MachineError
 from testbed.lab.place import why_not_native
 
+PROJECT = Path(__file__).parents[2]
+
 collect_ignore_glob = ["test_*.py"] if why_not_native() else []
+
+
+@pytest.fixture
+def installation() -> Installation:
+    """FRR: the system's, or the one that scripts/frr has unpacked."""
+    for root in (Path("/"), PROJECT / ".frr"):
+        try:
+            return Installation(root)
+        except MachineError as error:
+            missing = str(error)
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"FRR is missing in CI: {missing}", pytrace=False)
+    pytest.skip(missing)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from netem_line import MS, command
 from testbed.emulation.frr.config import Adjacency, Router, cost
 from testbed.emulation.frr.convergence import Monitor
 from testbed.emulation.frr.daemons import Daemons, Installation
-from testbed.ground.errors import MachineError, RunError
+from testbed.ground.errors import RunError
 from testbed.kernel import links, queues
 from testbed.kernel.namespaces import Namespace, set_sysctl
 from testbed.kernel.netlink import Netlink
@@ -25,7 +24,6 @@ ROUTERS = 8
 RING_NS, CHORD_NS = 5 * MS, 2 * MS
 CHORD = (0, 4)
 PATIENCE_S = 60.0
-PROJECT = Path(__file__).parents[2]
 
 
 def own(number: int, version: int = 4) -> str:
@@ -100,18 +98,6 @@ class Ring:
         for netlink, space in zip(self.netlinks, self.spaces.values(), strict=True):
             netlink.close()
             space.close()
-
-
-@pytest.fixture
-def installation() -> Installation:
-    for root in (Path("/"), PROJECT / ".frr"):
-        try:
-            return Installation(root)
-        except MachineError as error:
-            missing = str(error)
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"FRR is missing in CI: {missing}", pytrace=False)
-    pytest.skip(missing)
 
 
 @pytest.fixture

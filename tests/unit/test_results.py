@@ -173,3 +173,31 @@ def test_other_events_are_listed_and_not_counted_as_handovers(files: Files, tmp_
     files.change_plan(events=(*files.plan.events, outage))
     events = report_of(files, tmp_path)["events"]
     assert (events["handovers"], len(events["list"]), events["list"][-1]["kind"]) == (8, 9, "outage")
+
+
+def edges(files: Files, *extra: str) -> str:
+    """What a run of three domains tells of the carrier's edge, which learned `extra` too."""
+    ways = [
+        [{"after_ns": step.time_ns, "by_ns": step.time_ns, "nodes": step.nodes} for step in path]
+        for path in files.plan.paths
+    ]
+    expected = ["198.51.100.0/24", "203.0.113.0/24"]
+    edge = {"router": "pe-milan", "domain": "carrier", "as": 64_498, "announces": [], "expected": expected}
+    told = {"routers": 3, "daemons": 9, "memory_bytes": 0, "started_s": 1.0, "settled_s": 1.0, "resolution_ns": 20 * MS}
+    return json.dumps(told | {"changes": [], "ways": ways, "edges": [edge | {"learned": [*expected, *extra]}]})
+
+
+def test_what_leaks_between_domains_fails_a_run(files: Files, tmp_path: Path) -> None:
+    folder = files.write(tmp_path)
+    (folder / "routing.json").write_text(edges(files))
+    passed = make_report(folder)
+    assert check(passed, "announcements")["passed"]
+    assert passed["routing"]["domains"][0]["leaked"] == []
+    (folder / "routing.json").write_text(edges(files, "100.64.0.0/24", "10.0.0.4/31"))
+    failed = write_report(folder)
+    assert (failed["verdict"], exit_code(failed)) == ("fail", 1)
+    assert "<td>10.0.0.4/31, 100.64.0.0/24</td>" in (folder / "report.html").read_text()
+    assert not check(failed, "announcements")["passed"]
+    assert failed["reasons"] == [
+        "domains: pe-milan (carrier) learned 10.0.0.4/31, 100.64.0.0/24 by BGP, which no domain was to announce"
+    ]

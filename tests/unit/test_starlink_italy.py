@@ -31,6 +31,7 @@ def test_the_declared_defaults():
         "gso_deg": 0,
         "beams": 0,
         "routing": "plan",
+        "domains": "one",
         "esn": True,
         "window": 1024,
         "generator": "struct",

@@ -1,4 +1,4 @@
-"""What FRR's daemons are told: configuration files from a router's interfaces.
+"""What FRR's daemons are told: configuration files from a router's interfaces and its neighbours in other domains.
 
 Timers are for links that come and go with satellites: hello 1 s, dead 4 s, and a first SPF after 50 ms.
 """
@@ -10,10 +10,15 @@ from dataclasses import dataclass
 from typing import Final
 
 DEAD_HELLOS: Final = 4  # RFC 2328, C.3: a neighbour is dead after four hellos
+_WORDS: Final = {4: "ip", 6: "ipv6"}
 _COST_MAX: Final = 65_535  # 16 bits, RFC 2328, A.4.2
+KEEPALIVE_S: Final = 3  # Assumption: FRR's own for data centres; RFC 4271, 10, suggests 30
+HOLD_S: Final = 3 * KEEPALIVE_S  # RFC 4271, 4.4: a third of the hold time between two keepalives
+CONNECT_S: Final = 1  # Assumption: until a session is tried again; RFC 4271, 10, suggests 120
 _AREA: Final = "0.0.0.0"  # noqa: S104 - the backbone area, no address to bind
 
 
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -45,14 +50,42 @@ class Adjacency:
 
 
 @dataclass(frozen=True, slots=True)
+class Peer:
+    """A neighbour in another domain: its addresses on the link to it (IPv4, IPv6) and its AS number."""
+
+    addresses: tuple[Address, Address]
+    system: int
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """A domain's edge, which speaks BGP. announced: its own domain's networks; nothing else goes out, unless it hands
+    on (`transit`) what others have announced to it."""
+
+    system: int
+    peers: tuple[Peer, ...]
+    announced: tuple[Network, ...]
+    transit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Router:
-    """A node that routes. unrouted: destinations inside these are learned, and not given to the kernel."""
+    """A node that routes. unrouted: destinations inside these are learned, and not given to the kernel.
+
+    bgp: at a domain's edge. There the others in the domain are told by OSPF: everything else is this way.
+    """
 
     name: str
     identifier: ipaddress.IPv4Address
     adjacencies: tuple[Adjacency, ...]
     timers: Timers = QUICK
     unrouted: tuple[Network, ...] = ()
+    bgp: Speaker | None = None
+
+    @property
+    def speaks_ospf(self) -> bool:
+        """Has it a neighbour in its domain?"""
+        return any(not adjacency.passive for adjacency in self.adjacencies)
 
 
 def cost(delay_ns: int) -> int:
@@ -92,7 +125,7 @@ def ospfd(router: Router) -> str:
         " timers throttle spf {} {} {}".format(*router.timers.spf_ms),
     ]
     lines += [f" timers throttle lsa all {router.timers.lsa_ms}"]
-    lines += [f" timers lsa min-arrival {router.timers.arrival_ms}", " maximum-paths 1"]
+    lines += [f" timers lsa min-arrival {router.timers.arrival_ms}", " maximum-paths 1", *_default(router)]
     return "\n".join([*lines, ""])
 
 
@@ -108,8 +141,41 @@ def ospf6d(router: Router) -> str:
             lines += [" ipv6 ospf6 network point-to-point", *_timers("ipv6 ospf6", router.timers)]
     lines += ["router ospf6", f" ospf6 router-id {router.identifier}"]
     lines.append(" timers throttle spf {} {} {}".format(*router.timers.spf_ms))
-    lines += [f" timers lsa min-arrival {router.timers.arrival_ms}", " maximum-paths 1"]
+    lines += [f" timers lsa min-arrival {router.timers.arrival_ms}", " maximum-paths 1", *_default(router)]
     return "\n".join([*lines, ""])
+
+
+def bgpd(router: Router) -> str:
+    """BGP version 4 with the neighbours in other domains (RFC 4271), IPv6 in sessions of its own (RFC 2545)."""
+    speaker = router.bgp
+    if speaker is None:
+        raise ValueError(f"{router.name} has no neighbour in another domain")
+    lines = [f"hostname {router.name}"]
+    for version, word in _WORDS.items():
+        own = [network for network in speaker.announced if network.version == version]
+        lines += [f"{word} prefix-list own{version} permit {network}" for network in own]
+        lines.append(f"{word} prefix-list own{version} deny any")
+    lines += [f"router bgp {speaker.system}", f" bgp router-id {router.identifier}", " no bgp default ipv4-unicast"]
+    lines += [" no bgp network import-check", f" timers bgp {KEEPALIVE_S} {HOLD_S}"]
+    lines.append(" no bgp ebgp-requires-policy")  # RFC 8212; who hands on takes and gives everything
+    for peer in speaker.peers:
+        for address in peer.addresses:
+            lines += [f" neighbor {address} remote-as {peer.system}"]
+            lines += [f" neighbor {address} timers connect {CONNECT_S}"]
+    for version in _WORDS:
+        lines.append(f" address-family ipv{version} unicast")
+        lines += [f"  network {network}" for network in speaker.announced if network.version == version]
+        for address in (address for peer in speaker.peers for address in peer.addresses if address.version == version):
+            lines.append(f"  neighbor {address} activate")
+            if not speaker.transit:
+                lines.append(f"  neighbor {address} prefix-list own{version} out")
+        lines.append(" exit-address-family")
+    return "\n".join([*lines, ""])
+
+
+def _default(router: Router) -> list[str]:
+    """Always: an edge that has lost its neighbour has no better way to offer, and its domain need not know."""
+    return [" default-information originate always"] if router.bgp else []
 
 
 def _timers(prefix: str, timers: Timers) -> list[str]:

@@ -16,7 +16,7 @@ from testbed.kernel.netlink import align, parse_attributes
 _GROUPS: Final = 1 << 6 | 1 << 10  # RTNLGRP_IPV4_ROUTE 7, RTNLGRP_IPV6_ROUTE 11: linux/rtnetlink.h
 _NEWROUTE, _DELROUTE = 24, 25
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
-_OSPF: Final = 188  # RTPROT_OSPF; FRR marks both versions' routes with it
+_OSPF, _BGP = 188, 186  # RTPROT_OSPF, of both versions; RTPROT_BGP
 _RECEIVE_BYTES: Final = 1 << 16
 _BUFFER_BYTES: Final = 4 << 20
 _SO_RCVBUFFORCE: Final = 33  # asm-generic/socket.h
@@ -26,11 +26,15 @@ Key = tuple[str, str]
 
 
 class Monitor:
-    """Routes that OSPF has put into the kernels, followed by their notices. A context manager."""
+    """Routes that OSPF and BGP have put into the kernels, followed by their notices. A context manager."""
 
     def __init__(self, spaces: Mapping[str, Namespace]) -> None:
         self.routes: dict[Key, str] = {}
         """Next hop by node and destination; '' where there are several."""
+        self.by_bgp: set[Key] = set()
+        """Those of the routes that BGP has made."""
+        self.ever_by_bgp: set[Key] = set()
+        """All that it has ever made."""
         self.changed_s = time.monotonic()
         """When the last notice came, on the monotonic clock."""
         self.changes = 0
@@ -92,7 +96,7 @@ class Monitor:
 
     def _route(self, node: str, kind: int, payload: bytes) -> None:
         family, length, _, _, _, protocol, _, _ = struct.unpack_from("=8B", payload)
-        if protocol != _OSPF:
+        if protocol not in (_OSPF, _BGP):
             return
         attributes = parse_attributes(payload[12:])
         address = attributes.get(_RTA_DST, bytes(4 if family == socket.AF_INET else 16))
@@ -102,5 +106,11 @@ class Monitor:
         if kind == _NEWROUTE:
             gateway = attributes.get(_RTA_GATEWAY)
             self.routes[key] = str(ipaddress.ip_address(gateway)) if gateway else ""
-        else:
+            if protocol == _BGP:
+                self.by_bgp.add(key)
+                self.ever_by_bgp.add(key)
+            else:
+                self.by_bgp.discard(key)
+        elif (key in self.by_bgp) == (protocol == _BGP):  # else another has taken its place already
             self.routes.pop(key, None)
+            self.by_bgp.discard(key)

@@ -1,4 +1,6 @@
-"""FRR's daemons as processes in the nodes: three for each router, with files of their own, gone with the runner.
+"""FRR's daemons as processes in the nodes: with files of their own, gone with the runner.
+
+Zebra in each router, OSPF and OSPFv3 where there is a neighbour in the domain, BGP at a domain's edge.
 
 FRR need not be installed: `scripts/frr` unpacks Debian's package into a folder.
 """
@@ -21,7 +23,11 @@ from testbed.emulation.frr.config import Router
 from testbed.ground.errors import MachineError, RunError
 from testbed.kernel.namespaces import Namespace
 
-PROTOCOLS: Final[dict[str, Callable[[Router], str]]] = {"ospfd": config.ospfd, "ospf6d": config.ospf6d}
+PROTOCOLS: Final[dict[str, Callable[[Router], str]]] = {
+    "ospfd": config.ospfd,
+    "ospf6d": config.ospf6d,
+    "bgpd": config.bgpd,
+}
 
 _READY_S: Final = 30.0  # for the next daemon to open its socket; usual is 0.1 s, among 180 on one core 1 s
 _GROUP: Final = "frrvty"  # FRR is built to ask for it
@@ -50,7 +56,7 @@ class Installation:
 
 
 class Daemons:
-    """Zebra, OSPF and OSPFv3 on every router. A context manager: they end with it, and with this process."""
+    """Zebra and its protocols on every router. A context manager: they end with it, and with this process."""
 
     def __init__(
         self, installation: Installation, folder: Path, routers: Sequence[Router], spaces: Mapping[str, Namespace]
@@ -71,10 +77,10 @@ class Daemons:
                 (self._folder / router.name).mkdir()
                 self._start(router, "zebra", config.zebra(router))
             self._wait([self._folder / router.name / "zserv" for router in routers])
-            for router in routers:
-                for program, text in PROTOCOLS.items():
-                    self._start(router, program, text(router))
-            self._wait([self._folder / router.name / f"{program}.vty" for router in routers for program in PROTOCOLS])
+            spoken = [(router, program) for router in routers for program in protocols(router)]
+            for router, program in spoken:
+                self._start(router, program, PROTOCOLS[program](router))
+            self._wait([self._folder / router.name / f"{program}.vty" for router, program in spoken])
         except BaseException:
             self.close()
             raise
@@ -157,6 +163,11 @@ class Daemons:
         program, _, router = name.partition(" of ")
         lines = (self._folder / router / f"{program}.log").read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "it said nothing"
+
+
+def protocols(router: Router) -> list[str]:
+    """The programs that it needs beside zebra."""
+    return [*(["ospfd", "ospf6d"] if router.speaks_ospf else []), *(["bgpd"] if router.bgp else [])]
 
 
 def _know_group() -> None:

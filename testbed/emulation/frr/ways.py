@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
+from functools import cache
 
 from testbed.emulation import addresses
 from testbed.emulation.frr.convergence import Key
@@ -30,20 +32,23 @@ class Ways:
         """From `source` to `destination`, both hosts, or nodes that have a number."""
         plan = self._wiring.plan
         last = self._routers.get(destination, destination)
+        inner = str(self._wiring.address(destination))
         translated = bool(self._translators) and plan.node(destination).inside and not plan.node(source).inside
         way = [source] if source not in self._routers else [source, self._routers[source]]
         while way[-1] != last:
             if way[-1] in self._translators:
                 translated = False  # from here on the packet has its inner address
-            prefix = f"{addresses.PUBLIC_ADDRESS}/32" if translated else self._prefix(destination)
-            gateway = routes.get((way[-1], prefix))
+            prefixes = _prefixes(str(addresses.PUBLIC_ADDRESS) if translated else inner)
+            held = (routes.get((way[-1], prefix)) for prefix in prefixes)
+            gateway = next((gateway for gateway in held if gateway is not None), None)
             following = self._owners.get(gateway) if gateway else None
             if following is None or following in way:
                 return None
             way.append(following)
         return tuple(way if last == destination else [*way, destination])
 
-    def _prefix(self, destination: str) -> str:
-        if destination in self._wiring.lans:
-            return str(self._wiring.lans[destination].networks[0])
-        return f"{self._wiring.address(destination)}/32"
+
+@cache
+def _prefixes(address: str) -> tuple[str, ...]:
+    """Every prefix of an IPv4 address, the longest first, as a kernel looks them up."""
+    return tuple(str(ipaddress.ip_network(f"{address}/{length}", strict=False)) for length in range(32, -1, -1))
