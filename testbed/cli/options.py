@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -11,9 +10,9 @@ import click
 from testbed.cli import finder
 from testbed.ground.errors import InputError
 from testbed.ground.units import parse_duration_ns, parse_utc_ns
-from testbed.plan.build import build_plan
-from testbed.plan.inputs import elements
+from testbed.plan.inputs import DEFAULT, Request
 from testbed.plan.model import Plan
+from testbed.plan.plans import Asked, make
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -23,10 +22,20 @@ def planning(command: Command) -> Command:
     decorators = [
         click.option(
             "--catalogue",
-            type=click.Path(path_type=Path),
-            help="Orbital elements: TLE or OMM, also .gz. Without it the built-in shells.",
+            "catalogues",
+            multiple=True,
+            metavar="FILE|NAME",
+            help="Orbital elements: TLE or OMM, also .gz, or a built-in constellation; repeatable. "
+            f"Default: {DEFAULT}. An unknown name lists those there are.",
         ),
-        click.option("--start", metavar="UTC", help="ISO 8601. Default: the newest epoch of the catalogue, or now."),
+        click.option(
+            "--select",
+            multiple=True,
+            metavar="FILTER",
+            help="Satellites to use, like 'altitude=500..600,inclination=52..54,name=STARLINK-1*,count=100'; "
+            "repeatable: one filter must hold.",
+        ),
+        click.option("--start", metavar="UTC", help="ISO 8601. Default: the newest epoch of the files, or now."),
         click.option("--duration", default="60", show_default=True, metavar="S", help="Seconds, or like 5min."),
         click.option("--step", default=100, show_default=True, metavar="MS", help="How often delays are renewed."),
         click.option("--seed", default=0, show_default=True, help="For everything drawn by chance."),
@@ -37,26 +46,31 @@ def planning(command: Command) -> Command:
     return command
 
 
-def make_plan(
+def ask(
     topology: str,
     *,
-    catalogue: Path | None,
+    catalogues: tuple[str, ...],
+    select: tuple[str, ...],
     start: str | None,
     duration: str,
     step: int,
     seed: int,
     parameters: tuple[str, ...],
-) -> Plan:
-    """Find, read, compute; raises InputError."""
-    scenario = finder.find(topology).scenario(**_pairs(parameters))
+) -> tuple[Asked, Request]:
+    """Find and read: what the topology asks for, and what a plan of it is made from; raises InputError."""
+    asked = finder.find(topology).scenario(**_pairs(parameters))
     duration_ns = parse_duration_ns(duration)
     if duration_ns <= 0:
         raise InputError(f"--duration {duration} is not positive: write the seconds to play, like 60")
     if step <= 0:
         raise InputError(f"--step {step} is not positive: write milliseconds, like 100")
     start_ns = None if start is None else parse_utc_ns(start)
-    satellites, start_ns = elements(catalogue, start_ns)
-    return build_plan(scenario, satellites, start_ns, duration_ns, step * 1_000_000, seed)
+    return asked, Request(catalogues, select, start_ns, duration_ns, step * 1_000_000, seed)
+
+
+def make_plan(topology: str, **options: Any) -> Plan:
+    """Find, read, compute; the options are those of `ask`. Raises InputError."""
+    return make(*ask(topology, **options))
 
 
 def _pairs(parameters: tuple[str, ...]) -> dict[str, str]:

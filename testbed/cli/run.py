@@ -14,6 +14,7 @@ from testbed.cli.progress import Follow
 from testbed.emulation.frr.daemons import Installation
 from testbed.ground.errors import InputError, RunError
 from testbed.lab import launch, place, rundir
+from testbed.plan.accelerate import accelerated, accelerated_faults
 from testbed.plan.faults import read_entries
 from testbed.plan.store import read_parquet
 from testbed.report.results import exit_code, write_report
@@ -28,6 +29,7 @@ from testbed.report.text import print_report
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Run directory; default runs/…")
 @click.option("--pcap", is_flag=True, help="Capture at every protected host.")
 @click.option("--events", type=click.Path(path_type=Path), help="Faults to happen: a JSON list, see docs/faults.md.")
+@click.option("--speed", default=1.0, show_default=True, metavar="X", help="Schedule seconds per real second.")
 @click.option("--readback/--no-readback", default=True, help="Compare what the kernel holds with the plan.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(
@@ -37,6 +39,7 @@ def command(
     out: Path | None,
     pcap: bool,
     events: Path | None,
+    speed: float,
     readback: bool,
     form: str,
     **asked: Any,
@@ -47,6 +50,7 @@ def command(
     testbed run starlink-italy --catalogue starlink.tle --duration 60
     testbed run starlink-italy -p adversary=bitflip --format json
     testbed run --plan plan.parquet
+    testbed run starlink-italy --duration 1h --speed 60
     """
     if (topology is None) == (plan_file is None):
         raise click.UsageError("name a TOPOLOGY or give --plan FILE, one of the two")
@@ -55,6 +59,7 @@ def command(
     if plan.routing == "frr":
         Installation.find()
     faults = read_entries(events, plan) if events is not None else ()
+    plan, faults = accelerated(plan, speed), accelerated_faults(faults, speed)
     folder = rundir.create(plan, out, readback=readback, pcap=pcap, faults=faults)
     with Follow(chosen) as follow:
         code = launch.play(folder, chosen, follow)

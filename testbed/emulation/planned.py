@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from testbed.emulation.network import PlanTopo
 from testbed.ground.constants import NS_PER_S
 from testbed.ground.units import parse_utc_ns
-from testbed.plan.build import build_plan
-from testbed.plan.inputs import elements
-from testbed.plan.scenario import Scenario
+from testbed.plan.inputs import Request
+from testbed.plan.plans import Asked, make
 
 DURATION_S = 600
 STEP_MS = 1_000  # a session by hand: a tenth of the work of a measured run, delays still within 50 µs of the orbit
 
 
 def planned_topo(
-    scenario: Callable[..., Scenario],
+    scenario: Callable[..., Asked],
     *,
     catalogue: str | None = None,
     start: str | None = None,
@@ -31,8 +29,12 @@ def planned_topo(
     After the plan's end the network keeps its last state. Raises InputError.
     """
     asked = scenario(**{name: str(value) for name, value in parameters.items()})
-    satellites, start_ns = elements(
-        None if catalogue is None else Path(catalogue), None if start is None else parse_utc_ns(start)
+    request = Request(
+        catalogues=() if catalogue is None else (catalogue,),
+        select=(),
+        start_ns=None if start is None else parse_utc_ns(start),
+        duration_ns=round(duration * NS_PER_S),
+        step_ns=round(step * 1_000_000),
+        seed=0,
     )
-    plan = build_plan(asked, satellites, start_ns, round(duration * NS_PER_S), round(step * 1_000_000))
-    return PlanTopo(plan)
+    return PlanTopo(make(asked, request))

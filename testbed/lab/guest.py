@@ -16,12 +16,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from testbed.ground.errors import InputError, MachineError, RunError
 from testbed.lab.identity import User, give
+from testbed.lab.wakeful import wakeful
 
 KERNEL: Final = "linux.uml"
 MODULES: Final = Path("/usr/lib/uml/modules")
@@ -68,6 +70,8 @@ class Guest:
         if user is not None:
             give(job.folder, user)
         self._pending = b""
+        self._awake = ExitStack()
+        self._awake.enter_context(wakeful())
         self._life, channel_far, output_far = self._start(job, user)
         channel_far.close()
         output_far.close()
@@ -138,6 +142,7 @@ class Guest:
         os.close(self._life)
         self._life = -1
         self._watchdog.wait()
+        self._awake.close()
         self.channel.close()
         self.output.close()
         if self._user is not None:

@@ -16,6 +16,7 @@ from typing import Any, Final
 from testbed.lab import identity
 from testbed.lab.guest import Guest, Job
 from testbed.lab.place import Place
+from testbed.lab.wakeful import wakeful
 
 RUNNER: Final = "testbed.emulation.run"
 TAG: Final = "TESTBED_RUN"
@@ -33,7 +34,8 @@ def play(folder: Path, place: Place, on_message: Callable[[Message], None]) -> i
     """
     log = folder / "runner.log"
     if place == "native":
-        return _natively(folder, log, on_message)
+        with wakeful():
+            return _natively(folder, log, on_message)
     with log.open("wb") as output:
         job = Job([sys.executable, "-m", RUNNER, str(folder)], project(), folder)
         with Guest(job, identity.ordinary_user(folder)) as guest, _asking(lambda: guest.send({"do": "stop"})):

@@ -1,4 +1,4 @@
-"""A set of satellites with their orbital elements, read from a file or made by `walker`."""
+"""A set of satellites with their orbital elements: read from a file, made by `walker` or `geostationary`, or merged."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -26,17 +26,38 @@ STALE_DAYS = 3.0
 after 5.8 days by more than 80 km (CelesTrak snapshots of 2026-06-08 to 14)."""
 
 
+SYNTHETIC_BASE = 1_000_000_000
+"""Made satellites are numbered from here on, upwards: a NORAD number has nine digits at most."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file or one built-in constellation that satellites of a catalogue come from."""
+
+    source: str
+    sha256: str
+    satellites: int  # in it, before merging and filters
+    built_in: bool
+    assumption: str = ""  # what nobody has published and was made up
+
+
 @dataclass(frozen=True, eq=False)
 class Catalogue:
-    """Satellites in the order of their file. Arrays have shape (n_sats,) and are read-only."""
+    """Satellites in the order of their files. Arrays have shape (n_sats,) and are read-only.
+
+    A satellite is synthetic when it was made and not catalogued: it belongs to a shell.
+    """
 
     names: tuple[str, ...]
-    numbers: NDArray[np.int64]  # NORAD catalogue numbers, unique
+    numbers: NDArray[np.int64]  # NORAD catalogue numbers; above SYNTHETIC_BASE for synthetic ones; unique
     satrecs: tuple[Satrec, ...]
     epochs_ns: NDArray[np.int64]  # UTC, since 1970
-    source: str  # file name without folders, or "built-in: ..."
-    sha256: str  # of the file's bytes, uncompressed; of the elements when they are built in
-    synthetic: bool = False  # made by `walker`: the numbers are no NORAD numbers
+    source: str  # file name without folders, or "built-in: ..."; joined by " + " where there are several
+    sha256: str  # of the file's bytes, uncompressed; of the elements when they are built in; of the parts' hashes
+    shells: tuple[str, ...] = ()  # the shell of each satellite, '' for one from a file; () when all are from files
+    merged: tuple[Part, ...] = ()  # what it was merged from, in order
+    filters: tuple[str, ...] = ()  # what was asked of `select`
+    warnings: tuple[str, ...] = ()  # what a user should know of the merging, one line each
 
     def __post_init__(self) -> None:
         self.numbers.setflags(write=False)
@@ -50,19 +71,48 @@ class Catalogue:
         """The latest epoch of all satellites, UTC nanoseconds since 1970."""
         return int(self.epochs_ns.max())
 
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Where the satellites come from: at least one part."""
+        return self.merged or (Part(self.source, self.sha256, len(self), bool(self.synthetic.any())),)
+
+    @cached_property
+    def synthetic(self) -> NDArray[np.bool_]:
+        """Which satellites are made, shape (n_sats,)."""
+        return self.numbers > SYNTHETIC_BASE
+
     @cached_property
     def node_names(self) -> tuple[str, ...]:
-        """Names for nodes of the network: 'NORAD12345', or the satellite's own name in a synthetic catalogue.
+        """Names for nodes of the network: 'NORAD12345', or a synthetic satellite's own name.
 
-        At most 10 characters for numbers of up to five digits, one more for each further digit.
+        Without 'NORAD' they have nine characters at most, so that '-eth10' makes an interface's name of them.
         """
-        return self.names if self.synthetic else tuple(f"NORAD{number}" for number in self.numbers)
+        named = zip(self.names, self.numbers, self.synthetic, strict=True)
+        return tuple(name if made else f"NORAD{number}" for name, number, made in named)
+
+    def take(self, indices: NDArray[np.int64], filters: tuple[str, ...]) -> Catalogue:
+        """The catalogue with these satellites alone, in this order; `filters` says how they were chosen."""
+        return replace(
+            self,
+            names=tuple(self.names[i] for i in indices),
+            numbers=self.numbers[indices],
+            satrecs=tuple(self.satrecs[i] for i in indices),
+            epochs_ns=self.epochs_ns[indices],
+            shells=tuple(self.shells[i] for i in indices) if self.shells else (),
+            merged=self.parts,
+            filters=filters,
+        )
 
     @property
     def mean_altitude_m(self) -> NDArray[np.float64]:
         """Semi-major axis from the mean motion, less the equatorial radius (WGS-72), metres, shape (n_sats,)."""
         rad_per_s = np.array([satrec.no_kozai for satrec in self.satrecs]) / 60.0
         return np.cbrt(WGS72_MU_M3_S2 / rad_per_s**2) - WGS72_RADIUS_M
+
+    @property
+    def inclination_deg(self) -> NDArray[np.float64]:
+        """Inclination of each satellite's mean elements, degrees, shape (n_sats,)."""
+        return np.degrees([satrec.inclo for satrec in self.satrecs])
 
 
 def read_catalogue(path: Path) -> Catalogue:
@@ -130,6 +180,69 @@ def _catalogue(elements: Sequence[Elements], source: str, sha256: str) -> Catalo
         source=source,
         sha256=sha256,
     )
+
+
+def merge(catalogues: Sequence[Catalogue]) -> Catalogue:
+    """The satellites of all, in order; the only one itself when there is but one.
+
+    Of a NORAD number that comes more than once the newest elements stay (the first named of equal ones), at their own
+    place, and a warning counts them. Synthetic satellites are numbered anew, in order. The source is the sources joined
+    by ' + ', the hash that of the hashes, in order.
+    Raises CatalogueError without catalogues, or when two synthetic satellites share a name.
+    """
+    if not catalogues:
+        raise CatalogueError("no catalogue to merge: give a file or the name of a built-in constellation")
+    if len(catalogues) == 1:
+        return catalogues[0]
+    _check_made(catalogues)
+    made = np.concatenate([one.synthetic for one in catalogues])
+    numbers = np.concatenate([one.numbers for one in catalogues])
+    numbers[made] = SYNTHETIC_BASE + np.arange(1, np.count_nonzero(made) + 1)
+    epochs_ns = np.concatenate([one.epochs_ns for one in catalogues])
+    of_part = np.repeat(np.arange(len(catalogues)), [len(one) for one in catalogues])
+    by_age = np.lexsort((-epochs_ns, numbers))  # stable: the first named of equal ones stays first
+    ordered = numbers[by_age]
+    again = np.concatenate([[False], ordered[1:] == ordered[:-1]])
+    kept = np.sort(by_age[~again])
+    names = [name for one in catalogues for name in one.names]
+    satrecs = [satrec for one in catalogues for satrec in one.satrecs]
+    shells = [shell for one in catalogues for shell in (one.shells or ("",) * len(one))]
+    parts = tuple(part for one in catalogues for part in one.parts)
+    warnings = tuple(warning for one in catalogues for warning in one.warnings)
+    if again.any():
+        twice = np.unique(ordered[again])
+        warnings += (_twice(catalogues, len(twice), of_part[kept[np.isin(numbers[kept], twice)]]),)
+    return Catalogue(
+        names=tuple(names[i] for i in kept),
+        numbers=numbers[kept],
+        satrecs=tuple(satrecs[i] for i in kept),
+        epochs_ns=epochs_ns[kept],
+        source=" + ".join(one.source for one in catalogues),
+        sha256=hashlib.sha256("".join(part.sha256 for part in parts).encode()).hexdigest(),
+        shells=tuple(shells[i] for i in kept) if made.any() else (),
+        merged=parts,
+        warnings=warnings,
+    )
+
+
+def _check_made(catalogues: Sequence[Catalogue]) -> None:
+    """Synthetic satellites become nodes by their names, which nobody else made unique."""
+    sources: dict[str, str] = {}
+    for one in catalogues:
+        for index in np.flatnonzero(one.synthetic):
+            name = one.names[index]
+            if name in sources:
+                raise CatalogueError(
+                    f"{one.source}: its satellite '{name}' is also in {sources[name]}: give each constellation once"
+                )
+            sources[name] = one.source
+
+
+def _twice(catalogues: Sequence[Catalogue], count: int, chosen: NDArray[np.int64]) -> str:
+    """The warning of satellites that came more than once; `chosen`: the part that each of them was taken from."""
+    taken = np.bincount(chosen, minlength=len(catalogues))
+    from_each = ", ".join(f"{n:,} from {one.source}" for n, one in zip(taken, catalogues, strict=True) if n)
+    return f"satellites in more than one catalogue: {count:,}; of each the newest elements are used, {from_each}"
 
 
 def staleness_days(catalogue: Catalogue, start_ns: int) -> float:

@@ -13,7 +13,7 @@ from sgp4.api import WGS72, Satrec
 
 from testbed.ground.constants import WGS72_MU_M3_S2, WGS72_RADIUS_M
 from testbed.ground.errors import ScenarioError
-from testbed.orbits.catalogue import Catalogue
+from testbed.orbits.catalogue import SYNTHETIC_BASE, Catalogue
 from testbed.orbits.frames import julian_date
 
 _SGP4_EPOCH_JD = 2_433_281.5  # 1949-12-31T00:00 UTC, from which sgp4init counts days
@@ -61,8 +61,9 @@ class Shell:
 def walker_catalogue(shells: Sequence[Shell], epoch_ns: int, source: str) -> Catalogue:
     """The shells' satellites, plane by plane, with elements for `epoch_ns` (UTC, since 1970) and no drag.
 
-    Satellites are named shell, plane, '-', slot, counted from 1: 'A01-02'. Their numbers count from 1 too. Under SGP4
-    the Earth's flattening moves the distance from its centre by up to 8 km about the nominal one.
+    Satellites are named shell, plane, '-', slot, counted from 1: 'A01-02'. Their numbers count up from SYNTHETIC_BASE,
+    beyond those of NORAD. Under SGP4 the Earth's flattening moves the distance from its centre by up to 8 km about the
+    nominal one.
     Raises ScenarioError without shells, or when a name is too long or not unique.
     """
     names = tuple(name for shell in shells for name in _names(shell))
@@ -78,18 +79,36 @@ def walker_catalogue(shells: Sequence[Shell], epoch_ns: int, source: str) -> Cat
             f"{source}: two satellites share a name: give the shells names that differ in their letters"
         )
     elements = np.array([row for shell in shells for row in _mean_elements(shell)], dtype="<f8")
-    numbers = np.arange(1, len(names) + 1, dtype=np.int64)
-    jd, fr = julian_date(epoch_ns)
-    epoch_days = float(jd) - _SGP4_EPOCH_JD + float(fr)
+    epoch_days = sgp4_days(epoch_ns)
     return Catalogue(
         names=names,
-        numbers=numbers,
-        satrecs=tuple(_satrec(int(number), epoch_days, *row) for number, row in zip(numbers, elements, strict=True)),
+        numbers=SYNTHETIC_BASE + np.arange(1, len(names) + 1, dtype=np.int64),
+        satrecs=tuple(circular(epoch_days, *row) for row in elements),
         epochs_ns=np.full(len(names), epoch_ns, dtype=np.int64),
         source=source,
         sha256=hashlib.sha256(elements.tobytes() + epoch_ns.to_bytes(8, "little", signed=True)).hexdigest(),
-        synthetic=True,
+        shells=tuple(shell.name for shell in shells for _ in range(len(shell))),
     )
+
+
+def sgp4_days(time_ns: int) -> float:
+    """UTC nanoseconds since 1970 in days since SGP4's epoch, 1949-12-31T00:00 UTC; resolves 1 µs."""
+    jd, fr = julian_date(time_ns)
+    return float(jd) - _SGP4_EPOCH_JD + float(fr)
+
+
+def circular(epoch_days: float, rad_per_min: float, inclination: float, node: float, u: float) -> Satrec:
+    """A circular orbit without drag; angles in rad, `u` is the argument of latitude, `epoch_days` as `sgp4_days`.
+
+    With mean eccentricity 0 the perigee has no place: the mean anomaly counts from the node. The satellite's number is
+    0, because a Satrec cannot hold those above 339,999.
+    """
+    satrec = Satrec()
+    drag = rate = rate_2 = eccentricity = perigee = 0.0
+    satrec.sgp4init(
+        WGS72, "i", 0, epoch_days, drag, rate, rate_2, eccentricity, perigee, inclination, u, rad_per_min, node
+    )
+    return satrec
 
 
 def _names(shell: Shell) -> Iterator[str]:
@@ -110,14 +129,3 @@ def _mean_elements(shell: Shell) -> Iterator[tuple[float, float, float, float]]:
             steps = (slot * shell.planes + plane * shell.phasing) % len(shell)
             latitude_deg = steps * 360.0 / len(shell)
             yield rad_per_min, radians(shell.inclination_deg), radians(node_deg), radians(latitude_deg)
-
-
-def _satrec(number: int, epoch_days: float, rad_per_min: float, inclination: float, node: float, u: float) -> Satrec:
-    """A circular orbit without drag. With mean eccentricity 0 the perigee has no place: the mean anomaly counts from
-    the node."""
-    satrec = Satrec()
-    drag = rate = rate_2 = eccentricity = perigee = 0.0
-    satrec.sgp4init(
-        WGS72, "i", number, epoch_days, drag, rate, rate_2, eccentricity, perigee, inclination, u, rad_per_min, node
-    )
-    return satrec

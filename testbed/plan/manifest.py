@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -16,6 +17,12 @@ def provenance(topology: str, catalogue: Catalogue, start_ns: int, duration_ns: 
         "start": format_utc(start_ns, 9),
         "duration_ns": duration_ns,
         "step_ns": step_ns,
-        "catalogue": {"source": catalogue.source, "sha256": catalogue.sha256, "satellites": len(catalogue)},
+        "catalogue": {
+            "source": catalogue.source,
+            "sha256": catalogue.sha256,
+            "satellites": len(catalogue),
+            "select": list(catalogue.filters),
+            "parts": [asdict(part) for part in catalogue.parts],
+        },
         "versions": {name: version(name) for name in ("satcom-testbed", "numpy", "sgp4")},
     }

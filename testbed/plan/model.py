@@ -120,7 +120,7 @@ class Plan:
 
     topology: str
     start_ns: int  # UTC, since 1970
-    duration_ns: int
+    duration_ns: int  # real time: that of the schedule is `speed` times as long
     satellites: int  # propagated, used or not
     nodes: tuple[Node, ...]
     links: tuple[Link, ...]
@@ -132,6 +132,7 @@ class Plan:
     flows: tuple[dict[str, Any], ...] = ()  # declared traffic; `traffic.flows` gives them meaning
     routing: Routing = "plan"  # with "frr" the routes above are not played
     traffic: dict[str, Any] = field(default_factory=dict)  # how it is sent: esn, window, generator, adversary
+    speed: float = 1.0  # schedule seconds per real second (`plan.accelerate`); all times here are real
     warnings: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     manifest: dict[str, Any] = field(default_factory=dict)

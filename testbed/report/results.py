@@ -63,6 +63,7 @@ def judge(evidence: Evidence) -> dict[str, Any]:
         "where": run["where"],
         "start": format_utc(plan.start_ns),
         "duration_s": plan.duration_ns / 1e9,
+        "speed": plan.speed,
         "run_dir": str(evidence.folder),
         "run": {**run, "played_s": run["played_ns"] / 1e9},
         "missing": list(evidence.gaps),

@@ -65,6 +65,8 @@ def _run_line(report: dict[str, Any]) -> str:
     run = report["run"]
     place = "in the guest" if report["where"] == "uml" else "natively"
     played = f"{run['played_s']:.1f} of {report['duration_s']:.1f} s played {place}"
+    if report["speed"] != 1:
+        played += f", the schedule at {report['speed']:g} times its speed"
     return f"{report['topology']} from {report['start']}, {played}, Linux {run['kernel']}"
 
 

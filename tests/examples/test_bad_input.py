@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from commands import STARLINK, Outcome, guests, run
 
+from topologies import starlink_italy
+
 pytestmark = pytest.mark.examples
 
-PARAMETERS = "order, outage_ms, esn, window, generator, adversary, adversary_every"
+PARAMETERS = ", ".join(parameter.name for parameter in starlink_italy.PARAMETERS)
 
 
 def refused(outcome: Outcome, code: int, folder: Path) -> str:
@@ -34,9 +36,12 @@ def refused(outcome: Outcome, code: int, folder: Path) -> str:
         (["run", "starlink-italy", "--start", "today"], "time 'today' is not ISO 8601: write it like 2026-06-14T06:00:00Z"),
         (["run", "starlink-italy", "-p", "oder=drop"], f"starlink-italy: unknown parameter 'oder' (did you mean 'order'?); it takes {PARAMETERS}"),
         (["run", "starlink-italy", "-p", "window=9"], "starlink-italy: parameter window='9' is not a whole number from 64 to 4096"),
+        (["run", "starlink-italy", "-p", "lost=gw-foggia@40-20"], "starlink-italy: parameter lost='gw-foggia@40-20' has a window that ends before it begins: write gw-foggia@20-40"),
         (["run", "starlink-italy", "-p", "window"], "-p 'window' is not KEY=VALUE"),
         (["run", "--plan", "none.parquet"], None),
         (["run", "starlink-italy", "--catalogue", "none.tle"], None),
+        (["run", "starlink-italy", "--catalogue", "oneweb", "--select", "shell=A"], "--select 'shell=A' matches none of the satellites of built-in: oneweb (648): shells there are OW"),
+        (["run", "starlink-italy", "--catalogue", "none"], None),
         (["report", "runs/none"], None),
         (["event", "runs/none", "gateway", "gw-milano"], None),
         (["run", "starlink-italy", "--events", "none.json"], None),

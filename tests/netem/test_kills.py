@@ -42,7 +42,7 @@ def start(folder: Path) -> int:
 
 def test_a_kill_at_any_instant_leaves_nothing(tmp_path: Path) -> None:
     chance = random.Random(20260614)
-    plan = build_plan(scenario(adversary="bitflip"), *elements(None, parse_utc_ns("2026-06-14T06:00:08Z")), 6 * 10**9)
+    plan = build_plan(scenario(adversary="bitflip"), *elements((), parse_utc_ns("2026-06-14T06:00:08Z")), 6 * 10**9)
     before = state()
     lives = 0
     for number in range(KILLS):

@@ -23,7 +23,7 @@ def namespaces(folder: Path) -> set[str]:
 
 
 def test_two_runs_do_not_see_each_other(tmp_path: Path) -> None:
-    plan = build_plan(scenario(), *elements(None, parse_utc_ns("2026-06-14T06:00:08Z")), 6 * 10**9)
+    plan = build_plan(scenario(), *elements((), parse_utc_ns("2026-06-14T06:00:08Z")), 6 * 10**9)
     before = state()
     folders = [rundir.create(plan, tmp_path / name) for name in ("one", "two")]
     children = [start(folder) for folder in folders]

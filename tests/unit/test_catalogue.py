@@ -12,8 +12,17 @@ from orbit_data import SET_1, SET_2, STARLINK, START_NS, shared_tle, starlink, s
 
 from testbed.ground.errors import CatalogueError
 from testbed.ground.units import parse_utc_ns
-from testbed.orbits.catalogue import Catalogue, parse_catalogue, read_catalogue, stale_warning, staleness_days
+from testbed.orbits.catalogue import (
+    SYNTHETIC_BASE,
+    Catalogue,
+    merge,
+    parse_catalogue,
+    read_catalogue,
+    stale_warning,
+    staleness_days,
+)
 from testbed.orbits.frames import DAY_NS
+from testbed.orbits.walker import Shell, walker_catalogue
 
 OTHER_1 = with_checksum(SET_1.replace("44714", "44718"))
 OTHER_2 = with_checksum(SET_2.replace("44714", "44718"))
@@ -156,3 +165,103 @@ def test_the_real_catalogue_on_its_day_and_a_month_later() -> None:
     assert later is not None
     assert "of 10,544 of 10,544 satellites" in later
     assert "worst 34.9 days" in later
+
+
+def numbered(source: str, *satellites: tuple[int, int]) -> Catalogue:
+    """Satellites of these numbers and epochs (seconds after START_NS), all on the one orbit."""
+    one = parse_catalogue(f"{SET_1}\n{SET_2}\n".encode(), "x.tle")
+    return Catalogue(
+        names=tuple(f"{source} {number}" for number, _ in satellites),
+        numbers=np.array([number for number, _ in satellites], np.int64),
+        satrecs=one.satrecs * len(satellites),
+        epochs_ns=START_NS + np.array([seconds for _, seconds in satellites], np.int64) * 1_000_000_000,
+        source=source,
+        sha256=hashlib.sha256(source.encode()).hexdigest(),
+    )
+
+
+def test_of_three_real_files_the_newest_elements_of_each_number_stay() -> None:
+    files = [STARLINK.replace("14T0413", "13T2117"), STARLINK, "oneweb_20260614T0413.tle.gz"]
+    merged = merge([read_catalogue(shared_tle(file)) for file in files])
+    # What the files hold, read by columns: number to (epoch, minus the place of its file), and to line 1.
+    newest: dict[int, tuple[str, int]] = {}
+    files_of: dict[int, set[int]] = {}
+    for place, file in enumerate(files):
+        lines = gzip.decompress(shared_tle(file).read_bytes()).decode().splitlines()[1::3]
+        for line in lines:
+            number, key = int(line[2:7]), (line[18:32], -place)
+            files_of.setdefault(number, set()).add(place)
+            newest[number] = max(newest.get(number, key), key)
+    assert len(merged) == len(newest)
+    assert {int(number) for number in merged.numbers} == set(newest)
+    for number, epoch_ns in zip(merged.numbers, merged.epochs_ns, strict=True):
+        day = (int(epoch_ns) - parse_utc_ns("2025-12-31T00:00:00Z")) / DAY_NS
+        assert float(newest[int(number)][0][2:]) == pytest.approx(day, abs=2e-8)
+    twice = [number for number, places in files_of.items() if len(places) > 1]
+    older, newer = (sum(newest[number][1] == -place for number in twice) for place in (0, 1))
+    assert merged.warnings == (
+        f"satellites in more than one catalogue: {len(twice):,}; of each the newest elements are used, "
+        f"{older:,} from {files[0]}, {newer:,} from {files[1]}",
+    )
+    assert merged.source == " + ".join(files)
+    assert [part.satellites for part in merged.parts] == [10_544, 10_544, 651]
+    hashes = "".join(hashlib.sha256(gzip.decompress(shared_tle(file).read_bytes())).hexdigest() for file in files)
+    assert merged.sha256 == hashlib.sha256(hashes.encode()).hexdigest()
+    assert not merged.synthetic.any()
+
+
+NUMBERED = st.lists(
+    st.tuples(st.integers(1, 9), st.integers(0, 3)), min_size=1, max_size=9, unique_by=lambda one: one[0]
+)
+
+
+@given(st.lists(NUMBERED, min_size=1, max_size=4))
+def test_merging_keeps_the_newest_and_of_equal_ones_the_first_named(files: list[list[tuple[int, int]]]) -> None:
+    merged = merge([numbered(str(place), *satellites) for place, satellites in enumerate(files)])
+    best: dict[int, tuple[int, int]] = {}
+    for place, satellites in enumerate(files):
+        for number, seconds in satellites:
+            if number not in best or seconds > best[number][0]:
+                best[number] = seconds, place
+    expected = [
+        f"{place} {number}"
+        for place, satellites in enumerate(files)
+        for number, _ in satellites
+        if best[number][1] == place
+    ]
+    assert list(merged.names) == expected
+    assert len(merged.warnings) == (sum(map(len, files)) > len(best))
+
+
+def test_made_and_real_satellites_mix() -> None:
+    real = numbered("a.tle", (44714, 0), (900_000_001, 0))
+    low = walker_catalogue([Shell("LOW", 550e3, 53.0, 2, 3, 0)], START_NS, "built-in: low")
+    high = walker_catalogue([Shell("H", 1200e3, 87.9, 1, 2, 0)], START_NS, "built-in: high")
+    merged = merge([low, real, high])
+    assert merged.synthetic.tolist() == [True] * 6 + [False] * 2 + [True] * 2
+    assert merged.numbers.tolist() == [
+        *(SYNTHETIC_BASE + i for i in range(1, 7)), 44714, 900_000_001, SYNTHETIC_BASE + 7, SYNTHETIC_BASE + 8
+    ]  # fmt: skip
+    assert merged.node_names[4:] == ("LOW02-02", "LOW02-03", "NORAD44714", "NORAD900000001", "H01-01", "H01-02")
+    assert max(len(name.removeprefix("NORAD") + "-eth10") for name in merged.node_names) <= 15
+    assert merged.shells == ("LOW",) * 6 + ("", "") + ("H", "H")
+    assert [(part.source, part.built_in) for part in merged.parts] == [
+        ("built-in: low", True),
+        ("a.tle", False),
+        ("built-in: high", True),
+    ]
+    assert merged.warnings == ()
+    assert merge([real, low]).sha256 != merge([low, real]).sha256
+    assert merge([real]) is real
+
+
+def test_what_cannot_be_merged() -> None:
+    made = walker_catalogue([Shell("A", 550e3, 53.0, 1, 1, 0)], START_NS, "built-in: one")
+    other = walker_catalogue([Shell("A", 600e3, 53.0, 1, 1, 0)], START_NS, "built-in: other")
+    with pytest.raises(CatalogueError) as error:
+        merge([made, other])
+    assert str(error.value) == (
+        "built-in: other: its satellite 'A01-01' is also in built-in: one: give each constellation once"
+    )
+    with pytest.raises(CatalogueError, match=r"^no catalogue to merge"):
+        merge([])

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from orbit_data import START_NS, S
 from sgp4.api import Satrec
 
-from testbed.ground.constants import WGS72_RADIUS_M
+from testbed.ground.constants import WGS72_RADIUS_M, WGS84_A_M
 from testbed.ground.errors import ScenarioError
 from testbed.orbits.propagate import Ephemeris
 from testbed.orbits.walker import Shell, walker_catalogue
@@ -109,7 +109,9 @@ def test_names_numbers_and_hash() -> None:
     assert catalogue.names[:4] == ("A01-01", "A01-02", "A01-03", "A02-01")
     assert catalogue.names[-1] == "B120-04"
     assert catalogue.node_names == catalogue.names
-    assert catalogue.numbers.tolist() == list(range(1, 487))
+    assert catalogue.numbers.tolist() == list(range(1_000_000_001, 1_000_000_487))  # NORAD's have nine digits at most
+    assert catalogue.synthetic.all()
+    assert catalogue.shells == ("A",) * 6 + ("B",) * 480
     assert set(catalogue.epochs_ns.tolist()) == {START_NS}
     assert catalogue.source == "built-in: two shells"
     assert catalogue.sha256 == walker_catalogue(shells, START_NS, "other words").sha256
@@ -148,3 +150,53 @@ def test_a_shell_that_is_none_is_refused(change: dict[str, object], said: str) -
 def test_names_that_would_not_serve_are_refused(shells: list[Shell], said: str) -> None:
     with pytest.raises(ScenarioError, match=said):
         walker_catalogue(shells, START_NS, "built-in: test")
+
+
+def normals(shell: Shell) -> np.ndarray:
+    """Of each plane, the unit vector about which its satellites turn, from SGP4's position and velocity."""
+    catalogue = walker_catalogue([shell], START_NS, "built-in: test")
+    firsts = catalogue.satrecs[:: shell.per_plane]
+    states = [satrec.sgp4(satrec.jdsatepoch, satrec.jdsatepochF)[1:] for satrec in firsts]
+    turning = np.array([np.cross(position, velocity) for position, velocity in states])
+    return turning / np.linalg.norm(turning, axis=1, keepdims=True)
+
+
+def between_deg(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.degrees(np.arccos(np.clip((a * b).sum(axis=-1), -1.0, 1.0)))
+
+
+def test_across_the_seam_of_a_star_satellites_fly_against_each_other() -> None:
+    star = normals(Shell("S", 1_200e3, 90.0, 12, 4, 6, spread_deg=180.0))
+    assert between_deg(star[:-1], star[1:]) == pytest.approx(15.0, abs=0.2)  # neighbours side by side
+    assert between_deg(star[0], -star[-1]) == pytest.approx(15.0, abs=0.2)  # first and last: next to, and opposite
+    delta = normals(Shell("D", 1_200e3, 90.0, 12, 4, 6))
+    assert between_deg(delta, np.roll(delta, -1, axis=0)) == pytest.approx(30.0, abs=0.2)  # no seam
+    assert between_deg(delta[0], -delta[6]) == pytest.approx(0.0, abs=0.2)  # each plane twice, once in each sense
+
+
+def uncovered(shell: Shell, mask_deg: float) -> float:
+    """Share of the Earth's (spherical) surface and of two hours in which no satellite is `mask_deg` high."""
+    times = START_NS + np.arange(0, 7_200, 240) * S
+    catalogue = walker_catalogue([shell], START_NS, "built-in: test")
+    position_m = Ephemeris(catalogue, START_NS, 7_200 * S).position_m(times)
+    radius_m = np.linalg.norm(position_m, axis=2)
+    mask = np.radians(mask_deg)
+    reach = np.arccos(WGS84_A_M / radius_m * np.cos(mask)) - mask  # of the footprint, as an angle at the centre
+    latitude, longitude = np.radians(np.meshgrid(np.arange(-88, 89, 4.0), np.arange(0, 360, 4.0)))
+    ground = np.stack(
+        [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)], axis=-1
+    )
+    cosine = np.einsum("tsk,abk->tabs", position_m / radius_m[..., None], ground)
+    seen = (cosine >= np.cos(reach)[:, None, None, :]).any(axis=3)
+    return float(np.average(~seen, weights=np.broadcast_to(np.cos(latitude), seen.shape)))
+
+
+def test_a_star_with_iridiums_numbers_covers_the_whole_earth_and_a_delta_does_not() -> None:
+    # Iridium covers the Earth above 8.2°: 6 × 11 at 780 km and 86.4°, planes 31.6° apart (so 22° at the seam), half a
+    # slot from plane to plane.
+    iridium = {"name": "I", "altitude_m": 780e3, "inclination_deg": 86.4, "planes": 6, "per_plane": 11}
+    star = Shell(**iridium, phasing=3, spread_deg=6 * 31.6)  # type: ignore[arg-type]
+    assert uncovered(star, 8.2) < 0.001
+    assert uncovered(star, 12.0) > 0.005  # and would see a gap
+    assert uncovered(Shell(**iridium, phasing=0, spread_deg=6 * 31.6), 8.2) > 0.005  # type: ignore[arg-type]
+    assert uncovered(Shell(**iridium, phasing=3), 8.2) > 0.05  # type: ignore[arg-type]
