@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from itertools import pairwise
+from statistics import NormalDist
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
 
 from testbed.ground.constants import SLOT_NS, SLOT_PHASE_NS
 from testbed.ground.errors import ScenarioError
@@ -68,7 +68,7 @@ class Quantiles:
         rates = np.array(self.rates_bps, dtype=np.float64)
         if len(rates) == 1:
             return np.full(deviate.shape, rates[0])
-        knots, end = ndtri(np.array(self.levels)), float(ndtri(LAST_LEVEL))
+        knots, end = _normal_at(np.array(self.levels)), NormalDist().inv_cdf(LAST_LEVEL)
         low = rates[0] - (knots[0] + end) * (rates[1] - rates[0]) / (knots[1] - knots[0])
         high = rates[-1] + (end - knots[-1]) * (rates[-1] - rates[-2]) / (knots[-1] - knots[-2])
         all_knots, all_rates = np.array([-end, *knots, end]), np.array([max(low, 0.0), *rates, high])
@@ -208,15 +208,23 @@ def deviates(seed: int, terminal: str, upward: bool, slots: NDArray[np.int64]) -
     return np.asarray(np.sqrt(1.0 - LASTING_SHARE) * fresh + np.sqrt(LASTING_SHARE) * lasting, dtype=np.float64)
 
 
-def _key(seed: int, terminal: str, what: str) -> np.uint64:
-    return np.uint64(int.from_bytes(hashlib.sha256(f"{seed}/{terminal}/{what}".encode()).digest()[:8], "little"))
+def _key(seed: int, terminal: str, what: str) -> int:
+    return int.from_bytes(hashlib.sha256(f"{seed}/{terminal}/{what}".encode()).digest()[:8], "little")
 
 
-def _normal(key: np.uint64, slots: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Independent standard normal deviates: SplitMix64 (Steele, Lea, Flood, OOPSLA 2014) of key and slot."""
-    mixed = key + slots.astype(np.uint64) * _GOLDEN
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    mixed = mixed ^ (mixed >> np.uint64(31))
-    level = ((mixed >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
-    return np.asarray(ndtri(level), dtype=np.float64)
+def _normal(key: int, slots: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Independent standard normal deviates of key and slot."""
+    return _normal_at(((_mixed(key, slots) >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53)
+
+
+def _normal_at(levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    inverse = NormalDist().inv_cdf
+    return np.array([inverse(level) for level in levels.tolist()], dtype=np.float64)
+
+
+def _mixed(seed: int, numbers: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """The outputs of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014) started at `seed`; 1 is the first."""
+    state = np.uint64(seed) + numbers.astype(np.uint64) * _GOLDEN
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(state ^ (state >> np.uint64(31)), dtype=np.uint64)

@@ -10,7 +10,9 @@ What is published on effects, in rain: median throughput -52 % up and -38 % down
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -19,8 +21,9 @@ from numpy.typing import ArrayLike, NDArray
 from testbed.ground.constants import NS_PER_S
 from testbed.ground.errors import PlanError
 from testbed.orbits.sites import Site
+from testbed.plan.losses import Loss
 from testbed.plan.model import Plan
-from testbed.plan.weather import REFERENCE_GHZ, Dish, RainEvent, scaled_db
+from testbed.plan.weather import REFERENCE_GHZ, Dish, RainEvent, event_db, scaled_db
 
 # (Es/N0 in dB, information bits per symbol) of the modes that no other beats: quasi-error-free (FER 1e-5), normal
 # frames, no pilots, AWGN. ETSI EN 302 307-2 table 20a, with the modes of EN 302 307-1 table 13, which its receivers
@@ -163,6 +166,22 @@ def lost_gateways(fade_db: ArrayLike, band: Band = KA_UP, least_share: float = L
     Site diversity: users of a lost gateway land at another one that their satellite sees.
     """
     return np.asarray(share(band, fade_db) < least_share, dtype=np.bool_)
+
+
+def rain_losses(
+    events: Sequence[RainEvent], gateways: Mapping[str, Site], band: Band = KA_UP, least_share: float = LEAST_SHARE
+) -> tuple[Loss, ...]:
+    """Rain that the plan knows beforehand, as losses of gateways by name: from when to when each is given up."""
+    edges = np.array(sorted({edge for event in events for edge in (event.begin_ns, event.end_ns)}), dtype=np.int64)
+    gone = lost_gateways(event_db(events, list(gateways.values()), edges, band.dish.frequency_ghz), band, least_share)
+    losses: list[Loss] = []
+    for name, row in zip(gateways, gone.tolist(), strict=True):
+        for (begin_ns, end_ns), given_up in zip(pairwise(edges.tolist()), row, strict=False):
+            if given_up and losses and (losses[-1].node, losses[-1].end_ns) == (name, begin_ns):
+                losses[-1] = Loss(name, losses[-1].begin_ns, end_ns)
+            elif given_up:
+                losses.append(Loss(name, begin_ns, end_ns))
+    return tuple(losses)
 
 
 def rain_entries(

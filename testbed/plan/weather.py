@@ -42,8 +42,8 @@ MOST_FADE_DB: Final = 60.0
 REFERENCE_GHZ: Final = 11.7
 """An event's dB are those at this frequency, in Ku downlinks to users (10.7 to 12.7 GHz)."""
 
-_GRID_DEG: Final = np.append(np.arange(LEAST_ELEVATION_DEG, 90.0), 89.9)  # itur warns at exactly 90
-_COSECANT: Final = 1.0 / np.sin(np.radians(_GRID_DEG))
+_GRID_DEG: Final = np.concatenate([np.arange(LEAST_ELEVATION_DEG, 90.0), [89.5, 89.9]])  # itur warns at 90
+_GRID_SINE: Final = np.sin(np.radians(_GRID_DEG))
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,10 @@ def total_db(
 ) -> NDArray[np.float64]:
     """Attenuation exceeded in `percent` % of an average year, dB, same shape as the elevations; nan where they are.
 
-    P.618-13, section 2.5: gases, clouds, rain and scintillation. The height is that of ITU's map (P.1511). Between the
-    grid's elevations, one degree apart, it goes linearly with the cosecant, as the path's length does. `folder` keeps
-    results for later runs. Raises ScenarioError for a percentage out of range, MachineError for an unusable folder.
+    P.618-13, section 2.5: gases, clouds, rain and scintillation. The height is that of ITU's map (P.1511). Elevations
+    of a grid are computed, 1° apart, others interpolated (the attenuation times the sine, which takes the path's length
+    out): within 0.3 %. `folder` keeps results for later runs. Raises ScenarioError for a percentage out of range,
+    MachineError for a folder that cannot be written.
     """
     return _interpolate(_table(site, dish, percent, folder)[0], elevation_deg)
 
@@ -140,9 +141,9 @@ def scaled_db(rain_db: ArrayLike, from_ghz: float, to_ghz: float) -> NDArray[np.
 
 
 def _interpolate(grid_db: NDArray[np.float64], elevation_deg: ArrayLike) -> NDArray[np.float64]:
-    elevation = np.asarray(elevation_deg, dtype=np.float64)
-    cosecant = 1.0 / np.sin(np.radians(np.clip(elevation, LEAST_ELEVATION_DEG, 90.0)))
-    return np.asarray(np.interp(cosecant, _COSECANT[::-1], grid_db[::-1]), dtype=np.float64)
+    elevation = np.clip(np.asarray(elevation_deg, dtype=np.float64), LEAST_ELEVATION_DEG, 90.0)
+    zenith_db = np.interp(elevation, _GRID_DEG, grid_db * _GRID_SINE)
+    return np.asarray(zenith_db / np.sin(np.radians(elevation)), dtype=np.float64)
 
 
 def _table(site: Site, dish: Dish, percent: float, folder: Path | None) -> NDArray[np.float64]:

@@ -60,9 +60,9 @@ def test_the_table_of_italian_sites_within_its_rounding(place):
 def test_between_the_grids_elevations_it_is_what_itur_says():
     import itur
 
-    elevation = np.array([5.4, 12.5, 25.5, 38.25, 61.5, 89.5])
+    elevation = np.array([5.4, 12.5, 25.5, 38.25, 61.5, 87.5, 89.7])
     direct = itur.atmospheric_attenuation_slant_path(33.5, 18.0, 29.0, elevation, 0.1, 1.5).value
-    assert total_db(Site("sirte", 33.5, 18.0), Dish(29.0, 1.5), 0.1, elevation) == pytest.approx(direct, rel=2e-3)
+    assert total_db(Site("sirte", 33.5, 18.0), Dish(29.0, 1.5), 0.1, elevation) == pytest.approx(direct, rel=3e-3)
 
 
 def test_elevations_without_a_prediction():
@@ -116,7 +116,7 @@ def test_itur_is_asked_once_and_a_folder_spares_even_that(tmp_path, monkeypatch)
 def test_a_cache_folder_that_is_a_file_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(weather, "_ask_itur", lambda *_: np.zeros((2, len(weather._GRID_DEG))))
     (tmp_path / "file").write_text("")
-    with pytest.raises(MachineError, match="file/attenuation-.*cannot be written.*choose another cache folder"):
+    with pytest.raises(MachineError, match=r"file/attenuation-.*cannot be written.*choose another cache folder"):
         total_db(ROME, Dish(12.25, 0.48), 0.1, 40.0, tmp_path / "file")
     weather._cached.cache_clear()
 
