@@ -129,6 +129,6 @@ class IvMemory:
         at = iv >> _IV_CHUNK_BITS & self._mask
         chunk = self._chunks[at]
         if chunk is None:
-            chunk = self._chunks[at] = array("Q", bytes(24 << _IV_CHUNK_BITS))
+            chunk = self._chunks[at] = array("Q", bytes(8)) * (3 * _IV_CHUNK)
         slot = (iv & _IV_CHUNK - 1) * 3
         chunk[slot], chunk[slot + 1], chunk[slot + 2] = iv, digest, time_ns
