@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from traffic.errors import ConfigurationError, SequenceExhausted
 from traffic.packets import IP_IN_IP, IPV6_IN_IP, NO_NEXT_HEADER
-from traffic.replay import REMEMBERED_IVS, IvMemory, ReplayWindow, SeenSet
+from traffic.replay import REMEMBERED_IVS, IvMemory, Position, ReplayWindow, SeenSet
 
 AES_256_GCM: Final = "AES-256-GCM-16"
 CHACHA20_POLY1305: Final = "CHACHA20-POLY1305"
@@ -149,6 +149,17 @@ class InboundSa:
             if plain is not None:
                 return high << 32 | low, plain
         return low, None
+
+    def deliver(self, packet: bytes) -> tuple[int, bytes] | None:
+        """(next header, inner packet) of an authentic, new and well-padded packet; else None. Moves the window.
+
+        For a receiver that wants its packets and no verdicts. `packet` has at least SMALLEST_BYTES.
+        """
+        number, plain = self.authenticate(packet)
+        if plain is None or self.window.position(number) is not Position.NEW:
+            return None
+        self.window.accept(number)
+        return split_trailer(plain)
 
     def lacks_esn(self, packet: bytes) -> bool:
         """Whether a packet that does not authenticate would without ESN: its sender has the key and left ESN out."""
