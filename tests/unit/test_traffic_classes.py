@@ -90,6 +90,18 @@ def test_whoever_has_no_key_cannot_raise_nonce_reuse() -> None:
         assert judged == [Verdict.FORGED, Verdict.GENUINE, Verdict.FORGED]
 
 
+def test_an_old_replay_pushes_no_later_iv_out_of_memory() -> None:
+    """Number 1 has the same place in the memory as 4,097, which came later."""
+    pair = Pair(remembered_ivs=4096)
+    frames = pair.send_many(5000)
+    assert pair.verdicts(frames) == {Verdict.GENUINE: 5000}
+    assert pair.verdicts(frames[:TRIALS]) == {Verdict.REPLAY_OLD: TRIALS}
+    reused = [sealed(number, number, FLOW.canary) for number in range(4097, 4097 + TRIALS)]
+    assert pair.verdicts(reused) == {Verdict.NONCE_REUSE: TRIALS}
+    forgotten = sealed(1, 1, inner_packets(9)[8])
+    assert pair.judge(forgotten).verdict is Verdict.REPLAY_OLD  # as docs/traffic.md says
+
+
 @pytest.mark.parametrize("iv_goes_on", [True, False])
 def test_32_bit_numbers_that_wrap_are_seq_exhausted(iv_goes_on: bool) -> None:
     pair = Pair(esn=False, sequence=EPOCH - 11)
@@ -103,6 +115,15 @@ def test_32_bit_numbers_that_wrap_are_seq_exhausted(iv_goes_on: bool) -> None:
     assert pair.inbound.window.highest == EPOCH - 1
     assert pair.verdicts(last) == {Verdict.REPLAY_IN_WINDOW: 10}
     assert pair.verdicts(wrapped) == {Verdict.REPLAY_OLD: TRIALS}  # the very same bytes again
+
+
+def test_what_may_be_a_replay_after_2_to_the_32_packets_is_called_one() -> None:
+    """Its IV is long forgotten; only an IV beyond the number shows that the counter wrapped."""
+    pair = Pair(esn=False, sequence=EPOCH - 11)
+    assert pair.verdicts(pair.send_many(10)) == {Verdict.GENUINE: 10}
+    pair.inbound.seen.add(5)
+    assert pair.judge(sealed(5, 5, inner_packets(1)[0], esn=False)).verdict is Verdict.REPLAY_OLD
+    assert pair.judge(sealed(5, EPOCH + 5, inner_packets(1)[0], esn=False)).verdict is Verdict.SEQ_EXHAUSTED
 
 
 def test_64_bit_numbers_that_wrap_are_seq_exhausted() -> None:
@@ -255,16 +276,23 @@ def test_copies_within_the_longest_lag_are_the_links_and_later_ones_replays(wind
     }
 
 
-def test_without_the_longest_lag_or_a_stamp_every_copy_is_a_replay() -> None:
-    unknown, unstamped, late_stamp = Pair(), Pair(longest_lag_ns=60 * MS), Pair(longest_lag_ns=60 * MS)
-    for pair, first, second in (
-        (unknown, BEGIN_NS, BEGIN_NS),
-        (unstamped, BEGIN_NS, 0),
-        (late_stamp, 0, BEGIN_NS),
-    ):
-        data = pair.send()
-        assert pair.judge(data, first).verdict is Verdict.GENUINE
-        assert pair.judge(data, second).verdict is Verdict.REPLAY_IN_WINDOW
+@pytest.mark.parametrize(
+    ("longest_lag_ns", "first_ns", "second_ns"),
+    [
+        (None, BEGIN_NS, BEGIN_NS),
+        (60 * MS, BEGIN_NS, 0),  # without a stamp
+        (60 * MS, 0, 1),
+        (60 * MS, 0, 0),
+        (60 * MS, BEGIN_NS, BEGIN_NS - 1),  # the clock was set
+    ],
+)
+def test_without_the_longest_lag_or_stamps_every_copy_is_a_replay(
+    longest_lag_ns: int | None, first_ns: int, second_ns: int
+) -> None:
+    pair = Pair(longest_lag_ns=longest_lag_ns)
+    data = pair.send()
+    assert pair.judge(data, first_ns).verdict is Verdict.GENUINE
+    assert pair.judge(data, second_ns).verdict is Verdict.REPLAY_IN_WINDOW
 
 
 def _invented(kind: str, pair: Pair, data: bytes, dice: random.Random) -> bytes:

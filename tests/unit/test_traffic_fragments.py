@@ -107,6 +107,8 @@ def _overlapping(kind: str, number: int, dice: random.Random) -> list[bytes]:
         frames = [part(number, 8, body[:16], more=True), part(number, 8, body[16:32], more=True)]
     elif kind == "two ends":
         frames = [part(number, 64, body[:8], more=False), part(number, 128, body[:8], more=False)]
+    elif kind == "end or not":
+        frames = [part(number, 64, body[:8], more=False), part(number, 64, body[:8], more=True)]
     else:
         assert kind == "beyond the end"
         frames = [part(number, 64, body[:8], more=False), part(number, 72, body[:8], more=True)]
@@ -114,7 +116,9 @@ def _overlapping(kind: str, number: int, dice: random.Random) -> list[bytes]:
     return frames
 
 
-@pytest.mark.parametrize("kind", ["partly", "inside", "over all", "other bytes", "two ends", "beyond the end"])
+@pytest.mark.parametrize(
+    "kind", ["partly", "inside", "over all", "other bytes", "two ends", "end or not", "beyond the end"]
+)
 def test_500_overlaps_are_frag_overlap_in_either_order(kind: str) -> None:
     pair, dice = Pair(), random.Random(kind)
     for number in range(TRIALS):

@@ -124,6 +124,13 @@ def test_iv_memory_forgets_only_for_another_iv_in_the_same_place(entries: list[t
             assert memory.find(known ^ 1 << 63) is None
 
 
+def test_an_empty_place_is_not_taken_for_iv_0() -> None:
+    memory = IvMemory(4096)
+    assert memory.find(0) is None
+    memory.put(1, 7, 7)
+    assert memory.find(0) is None
+
+
 def test_of_counters_it_knows_exactly_the_last_ones() -> None:
     memory = IvMemory(8192)
     for iv in range(EPOCH - 5000, EPOCH + 10_000):

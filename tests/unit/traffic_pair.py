@@ -8,6 +8,7 @@ from typing import Any
 
 from traffic.esp import AES_256_GCM, InboundSa, OutboundSa
 from traffic.packets import InnerFlow, InnerPackets, udp_packet
+from traffic.replay import REMEMBERED_IVS
 from traffic.timestamps import NO_STAMP
 from traffic.verdicts import Content, InboundEndpoint, Judgement, Verdict
 
@@ -28,11 +29,20 @@ class Pair:
     """A sender and the endpoint that judges it, both right before `sequence`."""
 
     def __init__(
-        self, *, esn: bool = True, window: int = 64, sequence: int = 0, suite: str = AES_256_GCM, **options: Any
+        self,
+        *,
+        esn: bool = True,
+        window: int = 64,
+        sequence: int = 0,
+        suite: str = AES_256_GCM,
+        remembered_ivs: int = REMEMBERED_IVS,
+        **options: Any,
     ) -> None:
         self.packets = InnerPackets(FLOW)
         self.outbound = OutboundSa(SPI, KEY, SALT, esn=esn, suite=suite, sequence=sequence)
-        self.inbound = InboundSa(SPI, KEY, SALT, esn=esn, suite=suite, window=window, highest=sequence)
+        self.inbound = InboundSa(
+            SPI, KEY, SALT, esn=esn, suite=suite, window=window, highest=sequence, remembered_ivs=remembered_ivs
+        )
         contents = [Content(FLOW.index, SPI, CANARY, True)]
         inner = [socket.inet_aton("10.77.0.1"), socket.inet_aton("10.77.0.2")]
         self.endpoint = InboundEndpoint({SPI: self.inbound}, contents, inner, clear_udp_ports=[862], **options)
