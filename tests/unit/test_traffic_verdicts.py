@@ -76,8 +76,10 @@ def test_unknown_spi() -> None:
         assert judgement.spi is None
 
 
-def test_every_truncation_is_truncated_or_forged() -> None:
-    pair = Pair()
+@pytest.mark.parametrize("suite", [AES_256_GCM, CHACHA20_POLY1305])
+@pytest.mark.parametrize("esn", [True, False])
+def test_every_truncation_is_truncated_or_forged(esn: bool, suite: str) -> None:
+    pair = Pair(esn=esn, suite=suite)
     data = pair.send()
     esp = data[ESP_AT:]
     for length in range(len(esp)):  # the attacker adapts the lengths in the headers
@@ -194,6 +196,20 @@ def test_leaks_are_found_wherever_they_are() -> None:
         assert (judgement.verdict, judgement.flow) == (Verdict.PLAINTEXT_LEAK, FLOW.index)
     address_only = pair.judge(bytes(ETHER / IP(src="10.77.0.1", dst="192.0.2.2") / ICMP()))
     assert (address_only.verdict, address_only.flow) == (Verdict.PLAINTEXT_LEAK, None)
+
+
+def test_500_leaks_at_any_place_of_any_frame_are_found() -> None:
+    pair, dice = Pair(), random.Random(8)
+    heads = [bytes(ETHER / IP(src="192.0.2.1", dst="192.0.2.2") / UDP(dport=port)) for port in (862, 4500, 5060)] + [
+        bytes(ETHER / ARP()),
+        bytes(ETHER / IPv6(src="2001:db8::1", dst="2001:db8::2")),
+        dice.randbytes(14),
+        b"",
+    ]
+    for _ in range(TRIALS):
+        leak = dice.choice(heads) + dice.randbytes(dice.randrange(1200)) + CANARY + dice.randbytes(dice.randrange(50))
+        judgement = pair.judge(leak)
+        assert (judgement.verdict, judgement.flow, judgement.spi) == (Verdict.PLAINTEXT_LEAK, FLOW.index, SPI)
 
 
 def test_esp_without_udp_is_judged_as_well() -> None:
