@@ -1,18 +1,25 @@
 """The Italian government on Starlink: a ministry in Rome and the naval base of Taranto reach a data centre in Rome.
 
 There is no PoP in Rome: all Italian users leave the operator's network in Milan, so Rome to Rome trombones through
-Milan. The three gateways stand at Milano, Foggia and Marsala.
+Milan. Three gateways stand in Italy, at Milano, Foggia and Marsala; by default satellites land there alone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from testbed.emulation.planned import planned_topo
 from testbed.plan.delays import Overheads
+from testbed.plan.losses import parse_losses
+from testbed.plan.policies import POLICIES
 from testbed.plan.scenario import (
+    OUTAGES_MS,
     Access,
     Centre,
     Choice,
     Gateway,
+    Losses,
     Parameter,
     Pop,
     Scenario,
@@ -22,7 +29,7 @@ from testbed.plan.scenario import (
     parse_parameters,
 )
 from topologies.services import government
-from topologies.sites import FOGGIA_GATEWAY, MARSALA_GATEWAY, MILAN_POP, MILANO_GATEWAY, ROME, TARANTO
+from topologies.sites import FRANKFURT_POP, LANDING, MILAN_POP, ROME, STARLINK_GATEWAYS, TARANTO
 
 NAME = "starlink-italy"
 TITLE = "Italian government on Starlink: Rome and Taranto to a data centre in Rome, via the Milan PoP"
@@ -32,7 +39,15 @@ POWERS_OF_TWO = tuple(str(2**exponent) for exponent in range(11))
 
 PARAMETERS: tuple[Parameter, ...] = (
     Choice("order", "hold", "what a handover does to packets in flight", ("hold", "drop", "reorder")),
-    Whole("outage_ms", "20", "how long a handover cuts the user link; only with order=drop", 1, 5_000),
+    Whole("outage_ms", "20", "how long a handover cuts the user link; only with order=drop", 1, 5_000, OUTAGES_MS),
+    Choice("policy", "measured", "how a terminal's satellite is chosen", tuple(POLICIES)),
+    Choice("landing", "italy", "where satellites may land", tuple(LANDING)),
+    Choice("landing_by", "delay", "which gateway a satellite lands at", ("highest", "delay")),
+    Whole("antennas", "52", "percent: how often a gateway has an antenna free for a satellite that would land", 1, 100),
+    Losses("lost", "none", "gateways and PoPs out of service, with seconds from the start: gw-foggia@20-40"),
+    Choice("fallback", "none", "PoP that takes over when Milan is lost", ("none", "frankfurt")),
+    Whole("gso_deg", "0", "least angle between a satellite and the geostationary arc, seen from the ground", 0, 40),
+    Whole("beams", "0", "how many of these terminals one satellite serves at most; 0: any number", 0, 100),
     Choice("routing", "plan", "who sets the routes: the plan, or FRR (OSPF) in every router", ("plan", "frr")),
     Switch("esn", "on", "extended sequence numbers of ESP (RFC 4303)"),
     Whole("window", "1024", "anti-replay window of ESP, packets", 64, 4_096),
@@ -65,17 +80,23 @@ MINIMUM_ALTITUDE_M = 440_000.0
 
 ASSUMPTIONS = (
     "fibre routes are 1.5 times the great circle, at a group index of 1.468",
-    "access adds 13 ms of round trip in all, split into 8 ms up and 5 ms down; it does not vary from packet to packet",
+    "access adds 13.4 ms of round trip in all, 8.3 ms up, 4.1 ms down and 0.5 ms each way at the gateway; it does not "
+    "vary from packet to packet",
     "the data centre's access to core fibre adds 0.5 ms one way",
     "user links carry 41 Mbit/s up and 282 Mbit/s down (medians for Italy), feeder links 1 Gbit/s, fibre 10 Gbit/s",
     "the user link's best-effort buffer holds 80 ms of its rate, other buffers 10 ms",
     "a satellite lands at one gateway at a time and keeps it while it sees it for a whole slot",
-    "a terminal gets the satellite that is highest in mid-slot among those with a gateway in view for the whole slot",
-    "satellites are not limited by beams, load or the exclusion of the geostationary arc; there are no laser links",
+    "terminals keep their satellite for whole slots (they stand still and see the sky freely)",
+    "there are no laser links, and satellites are not limited by load",
     "satellites below 440 km of mean altitude do not serve broadband terminals",
     "links lose nothing outside handovers and outages",
     "links are made 1 s before their slot and kept 1 s after it",
 )
+
+LANDING_ASSUMPTIONS = {
+    "highest": "a satellite lands at the gateway that it sees highest when it is first used there",
+    "delay": "a satellite lands at the gateway with the least delay to the PoP, fibre included, when it is first used",
+}
 
 ROUTING_ASSUMPTIONS = {
     "plan": "routes move at the slot's boundary, everywhere at once",
@@ -95,6 +116,20 @@ ORDER_ASSUMPTIONS = {
 def scenario(**parameters: str) -> Scenario:
     """The scenario with these parameters, as written by people; raises ScenarioError."""
     values = parse_parameters(NAME, PARAMETERS, parameters)
+    access = Access(
+        order=values["order"],
+        outage_ns=values["outage_ms"] * 1_000_000,
+        policy=values["policy"],
+        landing_by=values["landing_by"],
+        landing=LANDING[values["landing"]],
+        antennas=values["antennas"] / 100,
+        gso_deg=values["gso_deg"] or None,
+        beams=values["beams"] or None,
+    )
+    pops = (
+        Pop("pop-milan", MILAN_POP),
+        *((Pop("pop-frankfurt", FRANKFURT_POP),) if values["fallback"] != "none" else ()),
+    )
     return Scenario(
         name=NAME,
         title=TITLE,
@@ -102,16 +137,15 @@ def scenario(**parameters: str) -> Scenario:
             Terminal("rome", ROME, MASK_DEG, USER_UP_BPS, USER_DOWN_BPS),
             Terminal("taranto", TARANTO, MASK_DEG, USER_UP_BPS, USER_DOWN_BPS),
         ),
-        gateways=(
-            Gateway("gw-milano", MILANO_GATEWAY, MASK_DEG, "pop-milan", FEEDER_BPS),
-            Gateway("gw-foggia", FOGGIA_GATEWAY, MASK_DEG, "pop-milan", FEEDER_BPS),
-            Gateway("gw-marsala", MARSALA_GATEWAY, MASK_DEG, "pop-milan", FEEDER_BPS),
+        gateways=tuple(
+            Gateway(f"gw-{site.name}", site, MASK_DEG, tuple(pop.name for pop in pops), FEEDER_BPS, country)
+            for site, country in STARLINK_GATEWAYS.items()
         ),
-        pops=(Pop("pop-milan", MILAN_POP),),
+        pops=pops,
         centres=(Centre("dc-rome", ROME, "ce-rome", "pop-milan"),),
         pairs=(("rome", "dc-rome"), ("taranto", "dc-rome")),
         minimum_altitude_m=MINIMUM_ALTITUDE_M,
-        access=Access(order=values["order"], outage_ns=values["outage_ms"] * 1_000_000),
+        access=access,
         overheads=Overheads(),
         fibre_bps=FIBRE_BPS,
         user_buffer_ns=USER_BUFFER_NS,
@@ -119,11 +153,37 @@ def scenario(**parameters: str) -> Scenario:
         flows=lambda duration_ns: government(
             duration_ns, "rome", "taranto", "dc-rome", light=values["generator"] == "scapy"
         ),
+        lost=parse_losses(values["lost"]),
         routing=values["routing"],
         traffic={name: values[name] for name in ("esn", "window", "generator", "adversary", "adversary_every")},
         parameters=values,
-        assumptions=(*ASSUMPTIONS, ORDER_ASSUMPTIONS[values["order"]], ROUTING_ASSUMPTIONS[values["routing"]]),
+        assumptions=(
+            *ASSUMPTIONS,
+            *_rules(access, values),
+            ORDER_ASSUMPTIONS[values["order"]],
+            ROUTING_ASSUMPTIONS[values["routing"]],
+        ),
     )
+
+
+def _rules(access: Access, values: dict[str, Any]) -> Iterator[str]:
+    """What the rules of access assume, as they were asked for."""
+    yield f"a terminal gets {POLICIES[access.policy].meaning}, among those that have a way down for the whole slot"
+    yield LANDING_ASSUMPTIONS[access.landing_by]
+    yield "satellites land " + (f"in {', '.join(access.landing)} alone" if access.landing else "at any gateway known")
+    if access.antennas < 1.0:
+        yield (
+            f"a gateway has an antenna free for a satellite that would land there with a chance of {access.antennas:g} "
+            "(52 % is fitted on Italy, docs/delays.md)"
+        )
+    if access.gso_deg:
+        yield f"satellites within {access.gso_deg:g}° of the geostationary arc are not used"
+    else:
+        yield "the geostationary arc is not avoided"
+    if access.beams:
+        yield f"a satellite has {access.beams} beams for these terminals; those declared first choose first"
+    if values["lost"] != "none":
+        yield f"the loss of a gateway or PoP is noticed and mended after {access.detection_ns / 1e9:g} s"
 
 
 topos = {"starlink_italy": lambda **parameters: planned_topo(scenario, **parameters)}

@@ -18,6 +18,7 @@ class Context:
     start_ns: int
     quick: bool = False
     record: bool = False
+    catalogue: Path | None = None  # real elements, for the planning side
 
     def impaired(self, place: Place) -> bool:
         """Is there netem at that place? What needs none is measured without it too."""

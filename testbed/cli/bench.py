@@ -17,7 +17,8 @@ from testbed.ground.errors import MachineError
 from testbed.ground.units import parse_utc_ns
 from testbed.lab.place import Place, why_not_uml
 
-BENCHES = ("build", "update", "fidelity", "throughput", "routing", "traffic", "soak")
+BENCHES = ("plan", "build", "update", "fidelity", "throughput", "routing", "traffic", "soak")
+_ON_NETWORKS = BENCHES[1:]  # planning needs no network and no place
 _START = "2026-06-14T06:00:00Z"  # built-in shells are made for any start: one instant, so that runs compare
 
 
@@ -26,11 +27,18 @@ _START = "2026-06-14T06:00:00Z"  # built-in shells are made for any start: one i
 @click.option("--where", type=click.Choice(["both", "native", "uml"]), default="both", show_default=True)
 @click.option("--quick", is_flag=True, help="The parts that take seconds.")
 @click.option("--record", is_flag=True, help="build: 10,512 satellites in the guest, alone.")
+@click.option(
+    "--catalogue",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    envvar="TESTBED_BENCH_CATALOGUE",
+    help="plan: real satellites instead of the built-in shells (TLE or OMM).",
+)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def command(name: str, where: str, quick: bool, record: bool, form: str) -> None:
+def command(name: str, where: str, quick: bool, record: bool, catalogue: Path | None, form: str) -> None:
     """Measure NAME; exit code 1 when a target is missed.
 
     \b
+    testbed bench plan        orbits, links and paths computed, beside sgp4 and scipy
     testbed bench build       whole shells as networks, beside stock Mininet
     testbed bench update      link changes per second, beside tc, pyroute2, Mininet
     testbed bench fidelity    delay errors on the wire for ten minutes, beside ping
@@ -39,11 +47,11 @@ def command(name: str, where: str, quick: bool, record: bool, form: str) -> None
     testbed bench traffic     encrypted packets per second of processor time, beside Scapy
     testbed bench soak        24 h of schedule at 60 times its speed, watched for leaks
     """
-    places = _places(where)
+    places = _places(where) if name in _ON_NETWORKS else []
     run = importlib.import_module(f"testbed.bench.{name}").run
     with tempfile.TemporaryDirectory(prefix="testbed-bench-") as folder:
         Path(folder).chmod(0o755)  # the guest may be an ordinary user's
-        rows = run(Context(Path(folder), places, parse_utc_ns(_START), quick, record))
+        rows = run(Context(Path(folder), places, parse_utc_ns(_START), quick, record, catalogue))
     if not rows:
         raise MachineError(f"bench {name} --where {where}: it needs netem, which this kernel has not: use --where uml")
     if form == "json":

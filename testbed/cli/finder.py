@@ -12,7 +12,8 @@ from pathlib import Path
 from types import ModuleType
 
 from testbed.ground.errors import ScenarioError
-from testbed.plan.scenario import Parameter, Scenario
+from testbed.plan.plans import Asked
+from testbed.plan.scenario import Parameter
 
 GROUP = "testbed.topologies"
 
@@ -24,7 +25,7 @@ class Topology:
     name: str
     title: str
     parameters: tuple[Parameter, ...]
-    scenario: Callable[..., Scenario]
+    scenario: Callable[..., Asked]
 
 
 def names() -> list[str]:

@@ -12,7 +12,7 @@ from testbed.ground.errors import InputError
 from testbed.ground.units import parse_duration_ns, parse_utc_ns
 from testbed.plan.inputs import DEFAULT, Request
 from testbed.plan.model import Plan
-from testbed.plan.plans import make
+from testbed.plan.plans import Asked, make
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -46,7 +46,7 @@ def planning(command: Command) -> Command:
     return command
 
 
-def make_plan(
+def ask(
     topology: str,
     *,
     catalogues: tuple[str, ...],
@@ -56,16 +56,21 @@ def make_plan(
     step: int,
     seed: int,
     parameters: tuple[str, ...],
-) -> Plan:
-    """Find, read, compute; raises InputError."""
-    scenario = finder.find(topology).scenario(**_pairs(parameters))
+) -> tuple[Asked, Request]:
+    """Find and read: what the topology asks for, and what a plan of it is made from; raises InputError."""
+    asked = finder.find(topology).scenario(**_pairs(parameters))
     duration_ns = parse_duration_ns(duration)
     if duration_ns <= 0:
         raise InputError(f"--duration {duration} is not positive: write the seconds to play, like 60")
     if step <= 0:
         raise InputError(f"--step {step} is not positive: write milliseconds, like 100")
     start_ns = None if start is None else parse_utc_ns(start)
-    return make(scenario, Request(catalogues, select, start_ns, duration_ns, step * 1_000_000, seed))
+    return asked, Request(catalogues, select, start_ns, duration_ns, step * 1_000_000, seed)
+
+
+def make_plan(topology: str, **options: Any) -> Plan:
+    """Find, read, compute; the options are those of `ask`. Raises InputError."""
+    return make(*ask(topology, **options))
 
 
 def _pairs(parameters: tuple[str, ...]) -> dict[str, str]:

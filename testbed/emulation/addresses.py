@@ -5,7 +5,7 @@
 10.0.0.0/8, fd00::/64             /31 and /127 for each link between routers
 172.16.0.0/12, fd01::/108         a satellite's own address in a numbered constellation: one for each number
 fe80::/64                         with FRR: of each link's end, because OSPFv3 speaks from it
-203.0.113.1                       the PoP's public address, to which inside traffic is translated
+203.0.113.k                       the k-th PoP's public address, to which inside traffic is translated
 10.64.k.1                         a host's address inside its ESP tunnels
 """
 
@@ -20,7 +20,7 @@ from testbed.kernel.links import Address, Prefix
 from testbed.plan.model import NUMBER_BITS, Node, Plan
 
 SHARED_SPACE: Final = ipaddress.ip_network("100.64.0.0/10")
-PUBLIC_ADDRESS: Final = ipaddress.IPv4Address("203.0.113.1")
+PUBLIC_ADDRESS: Final = ipaddress.IPv4Address("203.0.113.1")  # of the first PoP
 _INSIDE: Final = list(ipaddress.IPv4Network("100.64.0.0/16").subnets(new_prefix=24))
 _OUTSIDE: Final = list(ipaddress.IPv4Network("198.51.100.0/24").subnets(new_prefix=29))
 _LINKS: Final = ipaddress.IPv4Address("10.0.0.0")
@@ -63,6 +63,11 @@ def lan(plan: Plan, number: int) -> LanAddresses:
         host=(network[2], network6[2]),
         inner=str(_INNER + (number << 8) + 1),
     )
+
+
+def public(plan: Plan, name: str) -> ipaddress.IPv4Address:
+    """The public address of the PoP of that name: each translates to its own."""
+    return PUBLIC_ADDRESS + [node.name for node in plan.nodes if node.nat].index(name)
 
 
 def link_ends(number: int) -> tuple[tuple[Address, Address], tuple[Address, Address]]:

@@ -9,15 +9,14 @@ from testbed.emulation.network import PlanTopo
 from testbed.ground.constants import NS_PER_S
 from testbed.ground.units import parse_utc_ns
 from testbed.plan.inputs import Request
-from testbed.plan.plans import make
-from testbed.plan.scenario import Scenario
+from testbed.plan.plans import Asked, make
 
 DURATION_S = 600
 STEP_MS = 1_000  # a session by hand: a tenth of the work of a measured run, delays still within 50 µs of the orbit
 
 
 def planned_topo(
-    scenario: Callable[..., Scenario],
+    scenario: Callable[..., Asked],
     *,
     catalogue: str | None = None,
     start: str | None = None,

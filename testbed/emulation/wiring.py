@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import subprocess
 from collections import defaultdict
 from collections.abc import Sequence
@@ -212,15 +213,21 @@ class Wiring:
         return queues.Impairment(int(step["delay_ns"]), loss, int(self.limits[number]))
 
     def _translate(self, name: str) -> None:
-        """Carrier-grade NAT at a PoP, towards every neighbour that is outside."""
+        """Carrier-grade NAT at a PoP, towards every neighbour that is outside, which learns the way back."""
         node = self.nodes[name]
-        node.tell([links.address(links.LOOPBACK_INDEX, addresses.PUBLIC_ADDRESS, 32)])
+        public = addresses.public(self.plan, name)
+        node.tell([links.address(links.LOOPBACK_INDEX, public, 32)])
         node.settle()
         rules = ["*nat"]
         for (here, neighbour), interface in self._interfaces.items():
             if here == name and not self.plan.node(neighbour).inside:
                 source = f"-s {addresses.SHARED_SPACE} -o {interface.name}"
-                rules.append(f"-A POSTROUTING {source} -j SNAT --to-source {addresses.PUBLIC_ADDRESS}")
+                rules.append(f"-A POSTROUTING {source} -j SNAT --to-source {public}")
+                if sum(planned.nat for planned in self.plan.nodes) > 1:  # else its default route leads here
+                    back = self.interface(neighbour, name)
+                    route = links.route(ipaddress.IPv4Network(public), back.index, interface.addresses[0])
+                    self.nodes[neighbour].tell([route])
+                    self.nodes[neighbour].settle()
         done = subprocess.run(
             ["iptables-legacy-restore"],
             input="\n".join([*rules, "COMMIT", ""]),

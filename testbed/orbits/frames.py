@@ -8,13 +8,14 @@ Earth-fixed frame of Vallado, Fundamentals of Astrodynamics, 3.7). Against ITRS 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from testbed.ground.constants import NS_PER_S, WGS84_A_M, WGS84_F
-from testbed.orbits.sites import Site, ecef_m, up_ecef
+from testbed.orbits.sites import Site, east_ecef, ecef_m, up_ecef
+from testbed.orbits.tracks import Place, Track
 
 DAY_NS = 86_400 * NS_PER_S
 """Nanoseconds in a UTC day without a leap second."""
@@ -50,21 +51,44 @@ def gmst_rad(time_ns: NDArray[np.int64] | int) -> NDArray[np.float64]:
 
 
 def ecef_to_teme(vectors: NDArray[np.float64], time_ns: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Earth-fixed vectors, shape (n, 3), at each of the times, shape (n_times,), in TEME: (n_times, n, 3)."""
+    """Earth-fixed vectors at each of the times, shape (n_times,), in TEME: (n_times, n, 3).
+
+    `vectors`: (n, 3), the same at all times, or (n_times, n, 3).
+    """
     angle = gmst_rad(time_ns)
     cosine, sine = np.cos(angle)[:, None], np.sin(angle)[:, None]
-    x, y, z = vectors.T
-    return np.stack([cosine * x - sine * y, sine * x + cosine * y, np.broadcast_to(z, (len(angle), len(z)))], axis=-1)
+    x, y, z = np.moveaxis(vectors, -1, 0)
+    return np.stack(
+        [cosine * x - sine * y, sine * x + cosine * y, np.broadcast_to(z, (len(angle), vectors.shape[-2]))], axis=-1
+    )
 
 
-def sites_teme_m(sites: Sequence[Site], time_ns: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Positions of the sites in TEME, metres, shape (n_times, n_sites, 3)."""
-    return ecef_to_teme(np.array([ecef_m(site) for site in sites]).reshape(-1, 3), time_ns)
+def sites_teme_m(places: Sequence[Place], time_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Positions of the places in TEME, metres, shape (n_times, n_places, 3)."""
+    return _teme(places, time_ns, ecef_m, Track.ecef_m)
 
 
-def up_teme(sites: Sequence[Site], time_ns: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The ellipsoid's outward normals at the sites in TEME, unit vectors, shape (n_times, n_sites, 3)."""
-    return ecef_to_teme(np.array([up_ecef(site) for site in sites]).reshape(-1, 3), time_ns)
+def up_teme(places: Sequence[Place], time_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The ellipsoid's outward normals at the places in TEME, unit vectors, shape (n_times, n_places, 3)."""
+    return _teme(places, time_ns, up_ecef, Track.up_ecef)
+
+
+def east_teme(places: Sequence[Place], time_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+    """East at the places in TEME, unit vectors, shape (n_times, n_places, 3); at a pole that of its longitude."""
+    return _teme(places, time_ns, east_ecef, Track.east_ecef)
+
+
+def _teme(
+    places: Sequence[Place],
+    time_ns: NDArray[np.int64],
+    of_site: Callable[[Site], NDArray[np.float64]],
+    of_track: Callable[[Track, NDArray[np.int64]], NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    """A vector of each place in TEME, (n_times, n_places, 3), from its Earth-fixed one: (3,), or (n_times, 3)."""
+    vectors = np.empty((len(time_ns), len(places), 3))
+    for column, place in enumerate(places):
+        vectors[:, column] = of_site(place) if isinstance(place, Site) else of_track(place, time_ns)
+    return ecef_to_teme(vectors, time_ns)
 
 
 def subpoint(

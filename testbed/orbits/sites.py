@@ -27,14 +27,19 @@ class Site:
     height_m: float = 0.0
 
     def __post_init__(self) -> None:
-        _check(self, "latitude", self.latitude_deg, -90.0, 90.0, "degrees")
-        _check(self, "longitude", self.longitude_deg, -180.0, 180.0, "degrees")
-        _check(self, "height", self.height_m, -1_000.0, 100_000.0, "m")
+        check_geodetic(f"site '{self.name}'", self.latitude_deg, self.longitude_deg, self.height_m)
 
 
-def _check(site: Site, what: str, value: float, low: float, high: float, unit: str) -> None:
+def check_geodetic(who: str, latitude_deg: float, longitude_deg: float, height_m: float) -> None:
+    """Raises ScenarioError, naming `who`, when one of them is out of range or no number."""
+    _check(who, "latitude", latitude_deg, -90.0, 90.0, "degrees")
+    _check(who, "longitude", longitude_deg, -180.0, 180.0, "degrees")
+    _check(who, "height", height_m, -1_000.0, 100_000.0, "m")
+
+
+def _check(who: str, what: str, value: float, low: float, high: float, unit: str) -> None:
     if not (isfinite(value) and low <= value <= high):
-        raise ScenarioError(f"site '{site.name}': {what} {value:g} is outside {low:,.0f} to {high:,.0f} {unit}")
+        raise ScenarioError(f"{who}: {what} {value:g} is outside {low:,.0f} to {high:,.0f} {unit}")
 
 
 def ecef_m(site: Site) -> NDArray[np.float64]:
@@ -50,6 +55,12 @@ def up_ecef(site: Site) -> NDArray[np.float64]:
     """The ellipsoid's outward normal at the site, Earth-fixed unit vector, shape (3,)."""
     latitude, longitude = radians(site.latitude_deg), radians(site.longitude_deg)
     return np.array([cos(latitude) * cos(longitude), cos(latitude) * sin(longitude), sin(latitude)])
+
+
+def east_ecef(site: Site) -> NDArray[np.float64]:
+    """East at the site, Earth-fixed unit vector, shape (3,); at a pole that of its longitude."""
+    longitude = radians(site.longitude_deg)
+    return np.array([-sin(longitude), cos(longitude), 0.0])
 
 
 def great_circle_m(a: Site, b: Site) -> float:

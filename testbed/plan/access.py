@@ -1,35 +1,43 @@
-"""Satellite access: which satellite and which gateway serve a terminal in each slot.
+"""Satellite access: which satellites and which gateway serve a terminal in each slot.
 
 A global controller reassigns satellites every 15 s, at :12 :27 :42 :57 UTC, the same everywhere (Tanveer et al.,
 CoNEXT Companion 2023). Slots are judged whole, even where the plan begins or ends inside one: plans of the same start
 and of different durations agree where they overlap.
+Inside slots a terminal moves when its gateway or PoP is lost, and, if it is not bound to slots, when its satellite
+falls below the mask.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from testbed.ground.constants import SLOT_NS, SLOT_PHASE_NS
+from testbed.ground.constants import NS_PER_S, SLOT_NS, SLOT_PHASE_NS, SPEED_OF_LIGHT_M_S
 from testbed.ground.errors import PlanError
 from testbed.ground.units import format_utc
 from testbed.orbits.catalogue import Catalogue
 from testbed.orbits.propagate import Ephemeris
-from testbed.orbits.visibility import range_elevation
+from testbed.plan.landing import BentPipe, Landing, Meshed
+from testbed.plan.losses import lost, pop_at
+from testbed.plan.policies import POLICIES, Candidates, draws
 from testbed.plan.scenario import Scenario
+from testbed.plan.sightings import TICK_NS, Sightings, View, window
 
-_HALF_SLOT_NS = SLOT_NS // 2
+BELOW_THE_MASK = "below the mask"
+"""Why a leg began inside a slot where its terminal is not bound to slots."""
 
 
 @dataclass(frozen=True)
 class Leg:
-    """A time [begin_ns, end_ns) within the plan in which one terminal keeps satellite and gateway.
+    """A time [begin_ns, end_ns) within the plan in which one terminal keeps satellites, gateway and PoP.
 
-    satellite: index into the catalogue; gateway: index into `Scenario.gateways`. Both are -1 in an outage, which has a
-    cause.
+    satellite: the one that serves it, an index into the catalogue; beyond: those that pass its packets on, in the order
+    from there to the gateway; gateway and pop: indices into the scenario. Satellite and gateway are -1 in an outage.
+    cause: of an outage; of a leg, where it is not the slot that began it.
     """
 
     begin_ns: int
@@ -37,11 +45,23 @@ class Leg:
     satellite: int
     gateway: int
     cause: str = ""
+    beyond: tuple[int, ...] = ()
+    pop: int = 0
 
     @property
     def outage(self) -> bool:
         """Has the terminal no satellite?"""
         return self.satellite < 0
+
+    @property
+    def chain(self) -> tuple[int, ...]:
+        """All its satellites, from the terminal to the gateway."""
+        return (self.satellite, *self.beyond)
+
+    @property
+    def way(self) -> tuple[int, ...]:
+        """What a handover changes: the chain, the gateway, the PoP."""
+        return (*self.chain, self.gateway, self.pop)
 
 
 def slots(start_ns: int, duration_ns: int) -> list[tuple[int, int]]:
@@ -54,35 +74,33 @@ def slots(start_ns: int, duration_ns: int) -> list[tuple[int, int]]:
     return [(max(begin, 0), min(begin + SLOT_NS, duration_ns)) for begin in begins]
 
 
-def ephemeris_window(start_ns: int, duration_ns: int) -> tuple[int, int]:
-    """(start_ns, duration_ns) of the ephemeris that whole slots need."""
-    begin_ns = _slot_begin(start_ns)
-    end_ns = _slot_begin(start_ns + duration_ns) + SLOT_NS
-    return begin_ns, end_ns - begin_ns
+def ephemeris_window(start_ns: int, duration_ns: int, scenario: Scenario | None = None) -> tuple[int, int]:
+    """(start_ns, duration_ns) of the ephemeris that whole slots need, and the scenario's policy if it looks ahead."""
+    ahead = scenario is not None and POLICIES[scenario.access.policy].looks_ahead
+    return window(_slot_begin(start_ns), _slot_begin(start_ns + duration_ns) + SLOT_NS, ahead=ahead)
 
 
 def assign(
-    scenario: Scenario, catalogue: Catalogue, ephemeris: Ephemeris, start_ns: int, duration_ns: int
+    scenario: Scenario, catalogue: Catalogue, ephemeris: Ephemeris, start_ns: int, duration_ns: int, seed: int = 0
 ) -> tuple[tuple[Leg, ...], ...]:
     """Each terminal's legs, in the order of `scenario.terminals`, from 0 to `duration_ns` without a gap.
 
     `ephemeris` must cover `ephemeris_window`. Raises PlanError when a terminal has no satellite in any slot.
     """
-    eligible = np.flatnonzero(catalogue.mean_altitude_m >= scenario.minimum_altitude_m)
-    eligible = eligible[np.argsort(catalogue.numbers[eligible])]  # ties go to the lowest
-    landing: dict[int, int] = {}
-    legs: list[list[Leg]] = [[] for _ in scenario.terminals]
+    sightings = Sightings(scenario, catalogue, ephemeris)
+    landing: Landing = BentPipe(scenario, catalogue, seed)
+    if scenario.lasers is not None:
+        landing = Meshed(scenario, catalogue, ephemeris, sightings.eligible, seed)
+    desk = _Desk(scenario, catalogue, sightings, landing, start_ns, seed)
     for begin_ns, end_ns in slots(start_ns, duration_ns):
-        elevation_deg = _elevations(scenario, ephemeris, _slot_begin(start_ns + begin_ns), eligible)
-        for terminal, (satellite, gateway, cause) in enumerate(_choose(scenario, elevation_deg, eligible, landing)):
-            _extend(legs[terminal], Leg(begin_ns, end_ns, satellite, gateway, cause))
-    for user, its_legs in zip(scenario.terminals, legs, strict=True):
+        desk.play(begin_ns, end_ns)
+    for user, its_legs in zip(scenario.terminals, desk.legs, strict=True):
         if all(leg.outage for leg in its_legs):
             raise PlanError(
                 f"{user.host}: {its_legs[0].cause} from {format_utc(start_ns)} for {duration_ns / 1e9:g} s: "
                 "lower the mask, add gateways, or choose another start or catalogue"
             )
-    return tuple(tuple(its_legs) for its_legs in legs)
+    return tuple(tuple(its_legs) for its_legs in desk.legs)
 
 
 def serving(its_legs: Sequence[Leg], time_ns: int) -> Leg:
@@ -95,53 +113,154 @@ def serving(its_legs: Sequence[Leg], time_ns: int) -> Leg:
     return begun[-1] if begun else served[0]
 
 
+class _Desk:
+    """Assigns terminals instant by instant; holds what is carried from one to the next."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        catalogue: Catalogue,
+        sightings: Sightings,
+        landing: Landing,
+        start_ns: int,
+        seed: int,
+    ) -> None:
+        self.legs: list[list[Leg]] = [[] for _ in scenario.terminals]
+        self._scenario = scenario
+        self._numbers = catalogue.numbers
+        self._sightings = sightings
+        self._landing = landing
+        self._start_ns = start_ns
+        self._seed = seed
+        self._now: list[Leg] = [Leg(0, 0, -1, -1) for _ in scenario.terminals]
+        self._last = [-1] * len(scenario.terminals)  # the satellite that served last
+        self._ready_ns = [0] * len(scenario.terminals)  # until then the loss of its gateway goes unnoticed
+        self._pops: dict[int, int] = {}
+        self._losses_ns = sorted({loss.begin_ns for loss in scenario.lost if loss.begin_ns > 0})
+
+    def play(self, begin_ns: int, end_ns: int) -> None:
+        """Extend all legs over one slot, times within the plan."""
+        view = self._sightings.slot(_slot_begin(self._start_ns + begin_ns))
+        self._open(view, begin_ns)
+        instants = {begin_ns, *self._ticks(view, begin_ns, end_ns)}
+        detection_ns = self._scenario.access.detection_ns
+        instants |= {loss + late for loss in self._losses_ns for late in (0, detection_ns)}
+        ordered = sorted(instant for instant in instants if begin_ns <= instant < end_ns)
+        for now_ns, next_ns in zip(ordered, [*ordered[1:], end_ns], strict=True):
+            self._lose(view, now_ns)
+            offset_ns = self._start_ns + now_ns - view.begin_ns
+            for terminal in self._movers(view, now_ns, offset_ns, first=now_ns == begin_ns):
+                self._choose(terminal, view, now_ns, offset_ns)
+            for its_legs, leg in zip(self.legs, self._now, strict=True):
+                _extend(its_legs, replace(leg, begin_ns=now_ns, end_ns=next_ns))
+
+    def _ticks(self, view: View, begin_ns: int, end_ns: int) -> list[int]:
+        """When terminals that are not bound to slots are looked after inside this one."""
+        if all(terminal.bound for terminal in self._scenario.terminals):
+            return []
+        slot_ns = view.begin_ns - self._start_ns
+        return [time_ns for time_ns in range(slot_ns, end_ns, TICK_NS) if time_ns > begin_ns]
+
+    def _open(self, view: View, now_ns: int) -> None:
+        """Find the gateways that can be used from now on, and each one's PoP."""
+        scenario = self._scenario
+        names = [pop.name for pop in scenario.pops]
+        found = {}
+        for number in scenario.open_gateways:
+            gateway = scenario.gateways[number]
+            pop = pop_at(gateway.pops, scenario.lost, now_ns)
+            if pop is not None and not lost(scenario.lost, gateway.name, now_ns):
+                found[number] = names.index(pop)
+        self._pops = found
+        self._landing.begin(view, found)
+
+    def _lose(self, view: View, now_ns: int) -> None:
+        """Cut off the terminals whose gateway or PoP is lost at this instant."""
+        if now_ns not in self._losses_ns:
+            return
+        self._open(view, now_ns)
+        gone = sorted({loss.node for loss in self._scenario.lost if loss.begin_ns == now_ns})
+        for terminal, leg in enumerate(self._now):
+            if not leg.outage and self._pops.get(leg.gateway) != leg.pop:
+                self._now[terminal] = Leg(now_ns, now_ns, -1, -1, f"{', '.join(gone)} lost")
+                self._ready_ns[terminal] = now_ns + self._scenario.access.detection_ns
+
+    def _movers(self, view: View, now_ns: int, offset_ns: int, *, first: bool) -> list[int]:
+        """Terminals to assign at this instant: all when the slot begins, later those that lost what they had."""
+        found = []
+        for number, (user, leg) in enumerate(zip(self._scenario.terminals, self._now, strict=True)):
+            if now_ns < self._ready_ns[number]:
+                continue
+            again = self._ready_ns[number] == now_ns > 0
+            if not user.bound and offset_ns % TICK_NS == 0 and not first:
+                stays = view.stays(number, offset_ns, offset_ns + TICK_NS)
+                again |= leg.outage or not stays[view.columns == leg.satellite].any()
+            if first or again:
+                found.append(number)
+                self._now[number] = Leg(now_ns, now_ns, -1, -1)  # so that it takes no beam while others choose
+        return found
+
+    def _choose(self, terminal: int, view: View, now_ns: int, offset_ns: int) -> None:
+        """Give the terminal a satellite and a way down, or an outage with its cause."""
+        user, access = self._scenario.terminals[terminal], self._scenario.access
+        until_ns = SLOT_NS if user.bound else (offset_ns // TICK_NS + 1) * TICK_NS
+        since_ns = 0 if user.bound else until_ns - TICK_NS
+        in_view = view.stays(terminal, since_ns, until_ns)
+        reaching = in_view & self._landing.reaches()
+        free = reaching & ~np.isin(view.columns, self._full())
+        candidates = np.flatnonzero(free)
+        if not len(candidates):
+            span = "a whole slot" if user.bound else f"{TICK_NS // 10**9} s"
+            lack = f"stays above {user.mask_deg:g}°"
+            lack = self._landing.lack if in_view.any() else lack
+            lack = f"has one of its {access.beams} beams free" if reaching.any() else lack
+            self._now[terminal] = Leg(now_ns, now_ns, -1, -1, f"no satellite {lack} for {span}")
+            return
+        column = int(candidates[self._pick(terminal, view, candidates, since_ns)])
+        beyond, gateway = self._landing.way(column)
+        cause = "" if offset_ns == 0 or now_ns == 0 else BELOW_THE_MASK
+        if now_ns == self._ready_ns[terminal] > 0:
+            cause = "loss noticed"
+        satellite = int(view.columns[column])
+        self._now[terminal] = Leg(now_ns, now_ns, satellite, gateway, cause, beyond, self._pops[gateway])
+        self._last[terminal] = satellite
+
+    def _pick(self, terminal: int, view: View, candidates: NDArray[np.int64], since_ns: int) -> int:
+        """What the policy says: an index into `candidates`, which are columns of the view.
+
+        since_ns: from the slot's beginning to that of the time judged.
+        """
+        policy = POLICIES[self._scenario.access.policy]
+        satellites = view.columns[candidates]
+        kept = np.flatnonzero(satellites == self._last[terminal])
+        numbers = self._numbers[satellites]
+        stays = drawn = None
+        if policy.looks_ahead and not (policy.keeps and len(kept)):
+            stays = self._sightings.slots_ahead(terminal, view.begin_ns, satellites)
+        if policy.draws:
+            drawn = draws(self._seed, self._scenario.terminals[terminal].name, view.begin_ns + since_ns, numbers)
+        elevation_deg = view.elevation_deg[terminal, candidates]
+        serving = int(kept[0]) if len(kept) else -1
+        up_ns = view.range_m[terminal, candidates] / SPEED_OF_LIGHT_M_S * NS_PER_S
+        delay_ns = up_ns + self._landing.least_ns()[candidates]
+        return policy.choose(Candidates(numbers, elevation_deg, serving, stays, drawn, delay_ns))
+
+    def _full(self) -> list[int]:
+        """Satellites whose beams are all in use."""
+        most = self._scenario.access.beams
+        counts = Counter(leg.satellite for leg in self._now if not leg.outage)
+        return [satellite for satellite, count in counts.items() if most is not None and count >= most]
+
+
 def _slot_begin(time_ns: int) -> int:
     """The beginning of the slot that holds the UTC instant `time_ns`; slots divide the minute."""
     return (time_ns - SLOT_PHASE_NS) // SLOT_NS * SLOT_NS + SLOT_PHASE_NS
 
 
-def _elevations(
-    scenario: Scenario, ephemeris: Ephemeris, slot_ns: int, eligible: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Elevations at begin, middle and end of the slot: (3, n_terminals + n_gateways, n_eligible), nan where failed."""
-    sites = [*(terminal.site for terminal in scenario.terminals), *(gateway.site for gateway in scenario.gateways)]
-    times = slot_ns + np.array([0, _HALF_SLOT_NS, SLOT_NS], dtype=np.int64)
-    return range_elevation(sites, ephemeris, times, eligible)[1]
-
-
-def _choose(
-    scenario: Scenario, elevation_deg: NDArray[np.float64], eligible: NDArray[np.int64], landing: dict[int, int]
-) -> list[tuple[int, int, str]]:
-    """(satellite, gateway, cause) per terminal for one slot.
-
-    `landing`: satellite to the gateway it uses; carried from slot to slot, and updated. Elevation has no minimum
-    inside a slot (it rises, then falls), so what is above the mask at both ends is above it throughout.
-    """
-    masks = [terminal.mask_deg for terminal in scenario.terminals] + [gateway.mask_deg for gateway in scenario.gateways]
-    whole_slot = np.all(elevation_deg >= np.array(masks)[:, None], axis=0)  # nan is never above a mask
-    split = len(scenario.terminals)
-    landable = whole_slot[split:].any(axis=0)
-    chosen: list[tuple[int, int, str]] = []
-    for number, terminal in enumerate(scenario.terminals):
-        in_view = whole_slot[number]
-        candidates = np.flatnonzero(in_view & landable)
-        if not len(candidates):
-            lack = "has a gateway in view" if in_view.any() else f"stays above {terminal.mask_deg:g}°"
-            chosen.append((-1, -1, f"no satellite {lack} for a whole slot"))
-            continue
-        column = candidates[np.argmax(elevation_deg[1, number, candidates])]
-        satellite = int(eligible[column])
-        if satellite not in landing or not whole_slot[split + landing[satellite], column]:
-            seen = np.where(whole_slot[split:, column], elevation_deg[1, split:, column], -np.inf)
-            landing[satellite] = int(np.argmax(seen))
-        chosen.append((satellite, landing[satellite], ""))
-    return chosen
-
-
 def _extend(legs: list[Leg], leg: Leg) -> None:
     """Append `leg`, or lengthen the last one when nothing changes."""
     last = legs[-1] if legs else None
-    if last and (last.satellite, last.gateway) == (leg.satellite, leg.gateway):
-        legs[-1] = Leg(last.begin_ns, leg.end_ns, last.satellite, last.gateway, last.cause)
+    if last and last.way == leg.way:
+        legs[-1] = replace(last, end_ns=leg.end_ns)
     else:
         legs.append(leg)

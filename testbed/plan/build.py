@@ -12,13 +12,15 @@ from testbed.ground.errors import PlanError
 from testbed.ground.units import format_utc
 from testbed.orbits.catalogue import Catalogue, stale_warning
 from testbed.orbits.propagate import Ephemeris
+from testbed.orbits.sites import Site
+from testbed.orbits.tracks import Track
 from testbed.plan.access import Leg, assign, ephemeris_window
 from testbed.plan.geometry import Geometry
 from testbed.plan.handover import Handovers, find_handovers, held_ns
 from testbed.plan.manifest import provenance
 from testbed.plan.model import Event, Lan, Node, Plan, Role
 from testbed.plan.routing import paths, routes
-from testbed.plan.scenario import Centre, Gateway, Pop, Scenario, Terminal
+from testbed.plan.scenario import Scenario
 from testbed.plan.schedule import Schedule
 
 MINIMUM_STEP_NS = 1_000_000
@@ -42,26 +44,29 @@ def build_plan(
 ) -> Plan:
     """The plan of `scenario` under the satellites of `catalogue` from `start_ns` (UTC since 1970) on.
 
-    step_ns: how often the delays of links in use are renewed. seed: recorded; nothing here is random. extras: more
+    step_ns: how often the delays of links in use are renewed. seed: for policies that draw. extras: more
     entries for the manifest, JSON types only. The same arguments give the same plan, byte for byte.
     Raises PlanError when a time is unfit, nothing can be propagated, or a terminal never has a satellite.
     """
+    scenario = scenario.starting_at(start_ns)
     _check_times(scenario, duration_ns, step_ns)
     _check_coverage(catalogue, start_ns, duration_ns)
-    ephemeris = Ephemeris(catalogue, *ephemeris_window(start_ns, duration_ns))
+    ephemeris = Ephemeris(catalogue, *ephemeris_window(start_ns, duration_ns, scenario))
     if len(ephemeris.failed) == len(catalogue):
         raise PlanError(
             f"{catalogue.source}: none of its {len(catalogue):,} satellites can be propagated to "
             f"{format_utc(start_ns)} ({next(iter(ephemeris.failed.values()))}): choose a start near the newest epoch, "
             f"{format_utc(catalogue.newest_epoch_ns)}"
         )
-    legs = assign(scenario, catalogue, ephemeris, start_ns, duration_ns)
+    legs = assign(scenario, catalogue, ephemeris, start_ns, duration_ns, seed)
     geometry = Geometry(scenario, ephemeris, start_ns)
     handovers = find_handovers(geometry, legs)
     names = catalogue.node_names
-    used = sorted({leg.satellite for its in legs for leg in its if not leg.outage}, key=catalogue.numbers.__getitem__)
+    serving = {satellite for its_legs in legs for leg in its_legs if not leg.outage for satellite in leg.chain}
+    used = sorted(serving, key=catalogue.numbers.__getitem__)
     schedule = Schedule(geometry, legs, handovers.raises, names, duration_ns, step_ns)
     schedule.add_user_links(used)
+    schedule.add_isl_links(used)
     schedule.add_feeder_links(used)
     schedule.add_fibres()
     return Plan(
@@ -69,14 +74,14 @@ def build_plan(
         start_ns=start_ns,
         duration_ns=duration_ns,
         satellites=len(catalogue) - len(ephemeris.failed),
-        nodes=_nodes(scenario, [names[satellite] for satellite in used]),
+        nodes=_nodes(scenario, start_ns, [names[satellite] for satellite in used]),
         links=tuple(schedule.links),
         lans=(
             *(Lan(terminal.host, terminal.name) for terminal in scenario.terminals),
             *(Lan(centre.host, centre.router) for centre in scenario.centres),
         ),
         routes=routes(scenario, legs, names),
-        events=_events(scenario, legs, handovers, names),
+        events=_events(scenario, legs, handovers, names, duration_ns),
         paths=paths(scenario, legs, names),
         steps=schedule.steps(),
         flows=scenario.flows(duration_ns),
@@ -112,32 +117,42 @@ def _check_coverage(catalogue: Catalogue, start_ns: int, duration_ns: int) -> No
         )
 
 
-def _nodes(scenario: Scenario, satellites: Sequence[str]) -> tuple[Node, ...]:
-    """Hosts, then the way they go: terminals, satellites, gateways, PoP, the centres' routers."""
-    nodes = [_at(terminal.host, "host", terminal) for terminal in scenario.terminals]
-    nodes += [_at(centre.host, "host", centre, inside=False) for centre in scenario.centres]
-    nodes += [_at(terminal.name, "terminal", terminal) for terminal in scenario.terminals]
+def _nodes(scenario: Scenario, start_ns: int, satellites: Sequence[str]) -> tuple[Node, ...]:
+    """Hosts, then the way they go: terminals, satellites, gateways, PoPs, the centres' routers; where they are at the
+    plan's start."""
+    stands = [
+        (user, user.site.site_at(start_ns) if isinstance(user.site, Track) else user.site)
+        for user in scenario.terminals
+    ]
+    nodes = [_at(user.host, "host", site) for user, site in stands]
+    nodes += [_at(centre.host, "host", centre.site, inside=False) for centre in scenario.centres]
+    nodes += [_at(user.name, "terminal", site) for user, site in stands]
     nodes += [Node(name, "satellite") for name in satellites]
-    nodes += [_at(gateway.name, "gateway", gateway) for gateway in scenario.gateways]
-    nodes += [_at(pop.name, "pop", pop, nat=True) for pop in scenario.pops]
-    nodes += [_at(centre.router, "router", centre, inside=False) for centre in scenario.centres]
+    gateways = [scenario.gateways[number] for number in scenario.open_gateways]
+    nodes += [_at(gateway.name, "gateway", gateway.site) for gateway in gateways]
+    nodes += [_at(pop.name, "pop", pop.site, nat=True) for pop in scenario.pops]
+    nodes += [_at(centre.router, "router", centre.site, inside=False) for centre in scenario.centres]
     return tuple(nodes)
 
 
-def _at(name: str, role: Role, end: Terminal | Gateway | Pop | Centre, inside: bool = True, nat: bool = False) -> Node:
-    return Node(name, role, inside, nat, end.site.latitude_deg, end.site.longitude_deg)
+def _at(name: str, role: Role, site: Site, inside: bool = True, nat: bool = False) -> Node:
+    return Node(name, role, inside, nat, site.latitude_deg, site.longitude_deg)
 
 
 def _events(
-    scenario: Scenario, legs: Sequence[Sequence[Leg]], handovers: Handovers, satellites: Sequence[str]
+    scenario: Scenario,
+    legs: Sequence[Sequence[Leg]],
+    handovers: Handovers,
+    satellites: Sequence[str],
+    duration_ns: int,
 ) -> tuple[Event, ...]:
-    """Handovers and outages, ordered by time, then terminal."""
+    """Handovers, outages and losses, ordered by time, then node."""
     events = [
         Event(
             time_ns=handover.time_ns,
             kind="handover",
             node=scenario.terminals[handover.terminal].name,
-            cause="slot",
+            cause=handover.new.cause or "slot",
             window_ns=handover.window_ns,
             detail={
                 "from": satellites[handover.old.satellite],
@@ -149,6 +164,12 @@ def _events(
         )
         for handover in handovers.events
     ]
+    for loss in scenario.lost:
+        if loss.begin_ns < duration_ns:
+            end_ns = duration_ns if loss.end_ns is None else min(loss.end_ns, duration_ns)
+            kind = "pop" if loss.node in {pop.name for pop in scenario.pops} else "gateway"
+            detail = {"lost_s": (end_ns - loss.begin_ns) / NS_PER_S}
+            events.append(Event(loss.begin_ns, kind, loss.node, "lost, and planned for", 0, detail))
     for number, its_legs in enumerate(legs):
         for leg, after in zip_longest(its_legs, its_legs[1:]):
             if leg.outage:

@@ -1,8 +1,11 @@
 """One-way delay, component by component.
 
 Propagation alone is wrong by a factor of three: countries next to a PoP and a gateway see 20.8-22 ms to the PoP where
-the radio path explains 7 to 9 (Starlink's public metrics, residential, September 2026). The rest is framing,
-scheduling and processing, here one fixed figure on the user link.
+the radio path explains 7 to 9 (Starlink's public metrics, residential, September 2026). What is added to the flight of
+the signal is named here; its sum over both directions is the one figure that is fitted (docs/delays.md).
+
+Components: `propagation` (radio), `frame`, `scheduling`, `processing` (user link), `gateway` and `fibre` (gateway to
+PoP), `centre access` (PoP to data centre). What changes from slot to slot and within one is in `plan.variation`.
 """
 
 from __future__ import annotations
@@ -22,19 +25,43 @@ Components = dict[str, NDArray[np.int64]]
 """Name of a component to its share of the one-way delay in whole ns; shape () or (n_times,). Their sum is the delay."""
 
 
+FRAME_NS = 1_333_333
+"""Starlink's frame, 1/750 s (Humphreys et al., 2022, downlink): a packet is out when its frame is."""
+
+
 @dataclass(frozen=True)
 class Overheads:
-    """What a link adds to the flight of the signal.
+    """What a link adds to the flight of the signal, one way.
 
-    Access is 12 to 14 ms of round trip in all: medians of countries next to a PoP and a gateway (20.8-22 ms) less their
-    propagation. Processing in the satellite and the gateway is inside that figure.
+    Fitted: the sum over both directions, 13.4 ms, on Italy's quantiles; independently 12 to 14 ms are what countries
+    next to a PoP and a gateway see beyond their propagation. How it divides is not published. The frame is known;
+    processing and gateway are assumed; scheduling is what is left, and divides as the measured jitter does, 4.6 ms up
+    and 1.7 ms down (mean absolute IPDV at 100 Hz, eBPF-trace): upwards a grant is awaited.
     """
 
-    access_up_ns: int = 8_000_000  # Assumption: 13 ms in all, the larger part upwards, where a grant is awaited
-    access_down_ns: int = 5_000_000  # Assumption: the rest
+    scheduling_up_ns: int = 6_720_000
+    scheduling_down_ns: int = 2_480_000
+    frame_ns: int = FRAME_NS
+    processing_ns: int = 250_000  # Assumption: coding and switching in terminal and satellite together
+    gateway_ns: int = 500_000  # Assumption: the gateway's radio and routers, booked on its fibre
     centre_access_ns: int = 500_000  # Assumption: 0.5-1 ms per access to core fibre (textbook), the lower end
     fibre_route_factor: float = FIBRE_ROUTE_FACTOR
     fibre_index: float = FIBRE_INDEX
+
+    @property
+    def access_up_ns(self) -> int:
+        """What the user link adds upwards, ns."""
+        return self.scheduling_up_ns + self.frame_ns + self.processing_ns
+
+    @property
+    def access_down_ns(self) -> int:
+        """What the user link adds downwards, ns."""
+        return self.scheduling_down_ns + self.frame_ns + self.processing_ns
+
+    @property
+    def round_trip_ns(self) -> int:
+        """What is neither radio nor fibre between terminal and PoP, both ways, ns."""
+        return self.access_up_ns + self.access_down_ns + 2 * self.gateway_ns
 
 
 def propagation_ns(range_m: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -43,10 +70,15 @@ def propagation_ns(range_m: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def user_link(range_m: NDArray[np.float64], upward: bool, overheads: Overheads) -> Components:
-    """Terminal to satellite (`upward`) or back; the whole access overhead is booked here."""
-    access_ns = overheads.access_up_ns if upward else overheads.access_down_ns
+    """Terminal to satellite (`upward`) or back; each component of the shape of `range_m`."""
     propagation = propagation_ns(range_m)
-    return {"propagation": propagation, "access": np.full_like(propagation, access_ns)}
+    scheduling_ns = overheads.scheduling_up_ns if upward else overheads.scheduling_down_ns
+    return {
+        "propagation": propagation,
+        "frame": np.full_like(propagation, overheads.frame_ns),
+        "scheduling": np.full_like(propagation, scheduling_ns),
+        "processing": np.full_like(propagation, overheads.processing_ns),
+    }
 
 
 def feeder_link(range_m: NDArray[np.float64]) -> Components:
@@ -55,14 +87,19 @@ def feeder_link(range_m: NDArray[np.float64]) -> Components:
 
 
 def gateway_fibre(gateway: Site, pop: Site, overheads: Overheads) -> Components:
-    """Gateway to PoP or back: great circle x route factor x index / c."""
-    route_m = great_circle_m(gateway, pop) * overheads.fibre_route_factor
-    return {"fibre": propagation_ns(np.asarray(route_m * overheads.fibre_index))}
+    """Gateway to PoP or back: the gateway's share, and the fibre."""
+    return {"gateway": np.asarray(overheads.gateway_ns), "fibre": _fibre_ns(gateway, pop, overheads)}
 
 
 def centre_fibre(pop: Site, centre: Site, overheads: Overheads) -> Components:
     """PoP to data centre or back: fibre, and the centre's access to it."""
-    return {**gateway_fibre(pop, centre, overheads), "centre access": np.asarray(overheads.centre_access_ns)}
+    return {"fibre": _fibre_ns(pop, centre, overheads), "centre access": np.asarray(overheads.centre_access_ns)}
+
+
+def _fibre_ns(a: Site, b: Site, overheads: Overheads) -> NDArray[np.int64]:
+    """Great circle x route factor x index / c, in whole ns."""
+    route_m = great_circle_m(a, b) * overheads.fibre_route_factor
+    return propagation_ns(np.asarray(route_m * overheads.fibre_index))
 
 
 def total_ns(components: Components) -> NDArray[np.int64]:
@@ -73,9 +110,9 @@ def total_ns(components: Components) -> NDArray[np.int64]:
 def breakdown(plan: Plan, nodes: tuple[str, ...], time_ns: int) -> dict[str, dict[str, int]]:
     """What the delay along `nodes` consists of at `time_ns`: link kind to {'propagation': ns, 'overhead': ns}.
 
-    Overhead is what a radio link's range does not explain: access, or a hold at a handover. A fibre's whole delay
-    counts as propagation; plain links between a host and its router cost nothing. Raises PlanError when neighbours
-    share no link.
+    Overhead is what a radio link's range does not explain: access, variation, or a hold at a handover. A fibre's whole
+    delay, with the gateway's or the centre's share, counts as propagation; plain links between a host and its router
+    cost nothing. Raises PlanError when neighbours share no link.
     """
     index = {(link.a, link.b): number for number, link in enumerate(plan.links)}
     plain = {(lan.host, lan.router) for lan in plan.lans} | {(lan.router, lan.host) for lan in plan.lans}

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from testbed.orbits.propagate import Ephemeris
-from testbed.orbits.sites import Site
+from testbed.orbits.tracks import Place
 from testbed.orbits.visibility import range_elevation
-from testbed.plan.delays import Components, feeder_link, gateway_fibre, total_ns, user_link
+from testbed.plan.delays import Components, centre_fibre, feeder_link, propagation_ns, total_ns, user_link
+from testbed.plan.landing import fibre_ns
 from testbed.plan.scenario import Scenario
 
 
@@ -24,7 +25,7 @@ class Geometry:
     start_ns: int
 
     def look(
-        self, site: Site, satellite: int, time_ns: NDArray[np.int64]
+        self, site: Place, satellite: int, time_ns: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Slant range in m and elevation in degrees at the site, each (n_times,)."""
         range_m, elevation_deg = range_elevation([site], self.ephemeris, self.start_ns + time_ns, np.array([satellite]))
@@ -35,12 +36,38 @@ class Geometry:
         range_m, _ = self.look(self.scenario.terminals[terminal].site, satellite, np.array([time_ns]))
         return _only(user_link(range_m, upward, self.scenario.overheads))
 
-    def beyond_ns(self, satellite: int, gateway: int, time_ns: int) -> int:
-        """One-way delay from the satellite over the gateway to its PoP, or back, at one instant, ns."""
+    def beyond_ns(self, satellite: int, gateway: int, time_ns: int, pop: int | None = None) -> int:
+        """One-way delay from the satellite over the gateway to its PoP, or back, at one instant, ns.
+
+        pop: index into the scenario; without it the gateway's first.
+        """
         ground = self.scenario.gateways[gateway]
-        pop = next(pop for pop in self.scenario.pops if pop.name == ground.pop)
+        names = [one.name for one in self.scenario.pops]
         range_m, _ = self.look(ground.site, satellite, np.array([time_ns]))
-        return _only(feeder_link(range_m)) + _only(gateway_fibre(ground.site, pop.site, self.scenario.overheads))
+        return _only(feeder_link(range_m)) + fibre_ns(
+            self.scenario, gateway, names.index(ground.pops[0]) if pop is None else pop
+        )
+
+    def between_m(self, a: int, b: int, time_ns: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Range between two satellites, metres, (n_times,)."""
+        position_m = self.ephemeris.position_m(self.start_ns + time_ns, np.array([a, b]))
+        line_m = position_m[:, 0] - position_m[:, 1]
+        return np.asarray(np.sqrt(np.einsum("tk,tk->t", line_m, line_m)))
+
+    def between_ns(self, a: int, b: int, time_ns: int) -> int:
+        """One-way delay between two satellites at one instant, ns."""
+        return int(propagation_ns(self.between_m(a, b, np.array([time_ns]))).item())
+
+    def further_ns(self, old_pop: int, new_pop: int) -> int:
+        """How much further, at most, a centre is from one PoP than from another: one way, ns."""
+        if old_pop == new_pop:
+            return 0
+        old, new = (self.scenario.pops[pop].site for pop in (old_pop, new_pop))
+        overheads = self.scenario.overheads
+        return max(
+            _only(centre_fibre(old, centre.site, overheads)) - _only(centre_fibre(new, centre.site, overheads))
+            for centre in self.scenario.centres
+        )
 
 
 def _only(components: Components) -> int:

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from testbed.ground.errors import PlanError
 from testbed.plan.build import build_plan
 from testbed.plan.inputs import Request, elements
 from testbed.plan.model import Plan
+from testbed.plan.replay import Replay, replay_plan
 from testbed.plan.scenario import Scenario
 
+Asked = Scenario | Replay
+"""What a topology may ask for."""
 
-def make(asked: Scenario, request: Request) -> Plan:
+
+def make(asked: Asked, request: Request) -> Plan:
     """The plan of what a topology asks, under the satellites and at the times of the request.
 
     What the catalogues warn of and assume goes into the plan. Raises InputError.
     """
+    if isinstance(asked, Replay):
+        if request.catalogues or request.select:
+            raise PlanError(f"topology {asked.name} has no orbits: leave out --catalogue and --select")
+        return replay_plan(asked, request.start_ns, request.duration_ns, request.step_ns, request.seed)
     satellites, start_ns = elements(request.catalogues, request.start_ns, request.select)
     plan = build_plan(asked, satellites, start_ns, request.duration_ns, request.step_ns, request.seed)
     assumptions = dict.fromkeys(part.assumption for part in satellites.parts if part.assumption)

@@ -6,8 +6,10 @@ Routes are added, never taken back: what an old gateway or satellite still holds
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 from testbed.plan.access import Leg, serving
+from testbed.plan.losses import pop_at
 from testbed.plan.model import PathStep, Route
 from testbed.plan.scenario import Scenario
 
@@ -29,12 +31,13 @@ def routes(scenario: Scenario, legs: Legs, satellites: Sequence[str]) -> tuple[R
             if time_ns and not leg.begin_ns <= time_ns < leg.end_ns:
                 continue  # its outage: nothing moves
             user, gateway = scenario.terminals[terminal], scenario.gateways[leg.gateway]
-            satellite = satellites[leg.satellite]
-            wanted[user.name, "default"] = satellite
-            wanted[satellite, user.host] = user.name
-            wanted[satellite, "default"] = gateway.name
-            wanted[gateway.name, user.host] = satellite
-            wanted[gateway.pop, user.host] = gateway.name
+            pop = scenario.pops[leg.pop].name
+            way = (user.name, *(satellites[satellite] for satellite in leg.chain), gateway.name, pop)
+            for below, above in pairwise(way):
+                wanted[below, "default"] = above
+                wanted[above, user.host] = below
+            if len(scenario.pops) > 1:
+                wanted |= {(centre.router, user.host): pop for centre in scenario.centres}
         for (node, destination), via in sorted(wanted.items()):
             if held.get((node, destination)) != via:
                 held[node, destination] = via
@@ -54,7 +57,9 @@ def paths(scenario: Scenario, legs: Legs, satellites: Sequence[str]) -> tuple[tu
             leg = serving(its_legs, time_ns)
             gateway = scenario.gateways[leg.gateway]
             terminal = scenario.terminals[numbers[host]].name
-            nodes = (host, terminal, satellites[leg.satellite], gateway.name, centre.pop, centre.router, centre.host)
+            chain = (satellites[satellite] for satellite in leg.chain)
+            pop = scenario.pops[leg.pop].name
+            nodes = (host, terminal, *chain, gateway.name, pop, centre.router, centre.host)
             if not steps or steps[-1].nodes != nodes:
                 steps.append(PathStep(time_ns, nodes))
         found.append(tuple(steps))
@@ -63,10 +68,12 @@ def paths(scenario: Scenario, legs: Legs, satellites: Sequence[str]) -> tuple[tu
 
 
 def _fixed(scenario: Scenario) -> dict[tuple[str, str], str]:
-    """Routes of the ground, which never change: (node, destination) to neighbour. LANs need none."""
-    fixed = {(gateway.name, "default"): gateway.pop for gateway in scenario.gateways}
+    """Routes of the ground as they are at first: (node, destination) to neighbour. LANs need none."""
+    gateways = [scenario.gateways[number] for number in scenario.open_gateways]
+    pops = {gateway.name: pop_at(gateway.pops, scenario.lost, 0) or gateway.pops[0] for gateway in gateways}
+    fixed = {(gateway, "default"): pop for gateway, pop in pops.items()}
     for centre in scenario.centres:
-        fixed[centre.pop, centre.host] = centre.router
+        fixed |= {(pop.name, centre.host): centre.router for pop in scenario.pops}
         fixed[centre.router, "default"] = centre.pop
     return fixed
 

@@ -9,15 +9,21 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from testbed.ground.constants import NS_PER_S
 from testbed.ground.errors import ScenarioError
+from testbed.orbits.lasers import Lasers
 from testbed.orbits.sites import Site
+from testbed.orbits.tracks import Place, Track
 from testbed.plan.delays import Overheads
+from testbed.plan.losses import NO_LOSS, Loss, parse_losses
 from testbed.plan.model import Routing
+from testbed.plan.policies import PolicyName
 
 Order = Literal["hold", "drop", "reorder"]
+LandingBy = Literal["highest", "delay"]
 
 NAME_LENGTH = 9
 """Characters of a site's or host's name: Linux allows 15 for an interface, `-eth` and a port number take the rest."""
@@ -28,13 +34,19 @@ _INTEGER = re.compile(r"[+-]?[0-9]+")
 
 @dataclass(frozen=True)
 class Terminal:
-    """A host behind a user terminal. `mask_deg`: least elevation of a satellite that may serve it."""
+    """A host behind a user terminal. `site`: where it stands, or a track along which it moves, from the plan's start if
+    that has none of its own. `mask_deg`: least elevation of a satellite that may serve it.
+
+    bound: it keeps its satellite for a whole slot. Moving or obstructed terminals also switch inside slots (arXiv
+    2601.13790), when the satellite falls below the mask. Assumption: fixed terminals with a free view are bound.
+    """
 
     host: str
-    site: Site
+    site: Place
     mask_deg: float
     up_bps: int
     down_bps: int
+    bound: bool = True
 
     @property
     def name(self) -> str:
@@ -44,13 +56,17 @@ class Terminal:
 
 @dataclass(frozen=True)
 class Gateway:
-    """A ground station. `pop`: the point of presence its fibre leads to."""
+    """A ground station. `pops`: the points of presence its fibre leads to, in order of preference.
+
+    country: where it stands, two letters (ISO 3166-1), for the rules of landing.
+    """
 
     name: str
     site: Site
     mask_deg: float
-    pop: str
+    pops: tuple[str, ...]
     feeder_bps: int
+    country: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,7 +79,7 @@ class Pop:
 
 @dataclass(frozen=True)
 class Centre:
-    """A data centre's host behind `router`, reached over fibre from `pop`."""
+    """A data centre's host behind `router`, reached over fibre from every PoP; `pop`: where what it sends goes."""
 
     host: str
     site: Site
@@ -71,20 +87,37 @@ class Centre:
     pop: str
 
 
+OUTAGES_MS: Mapping[str, int] = {"bent-pipe": 25, "isl": 490}
+"""Measured lengths of break-before-make: bursts of about two pings, 20 to 30 ms, on a bent pipe (Osnabrück, May 2024);
+465 to 513 ms over inter-satellite links (LEONetEM, one trace, August 2024)."""
+
+
 @dataclass(frozen=True)
 class Access:
-    """How terminals reach satellites, and what a handover does to packets.
+    """How terminals reach satellites, what a handover does to packets, and where satellites land.
 
     order: hold (the new path waits until the old one has drained), drop (the user link is down for `outage_ns`, what
-    is in flight on it is lost) or reorder (the routes move, nothing else). policy: 'highest' elevation in mid-slot.
+    is in flight on it is lost) or reorder (the routes move, nothing else). Hold and reorder are make-before-break, by
+    `lead_ns` and `drain_ns`; drop is break-before-make. policy: who serves (`plan.policies`).
+    landing_by: 'highest' (the gateway that the satellite sees highest) or 'delay' (the least delay to the PoP, fibre
+    included). antennas: chance that a gateway has an antenna free for a satellite that would land there from a slot on.
+    landing: countries where satellites may land; anywhere when empty. gso_deg: satellites within this angle
+    of the geostationary arc, as seen from a terminal or a gateway, are not used there. beams: how many of these
+    terminals a satellite serves at most.
     """
 
     order: Order
     outage_ns: int
-    policy: Literal["highest"] = "highest"
+    policy: PolicyName = "highest"
     margin_ns: int = 2_000_000  # Assumption: lateness of timers that a hold must absorb
     lead_ns: int = 1_000_000_000  # Assumption: a link is made this long before its slot
     drain_ns: int = 1_000_000_000  # Assumption: and kept this long after it
+    landing_by: LandingBy = "highest"
+    landing: tuple[str, ...] = ()
+    antennas: float = 1.0
+    detection_ns: int = 1_000_000_000  # Assumption: from the loss of a gateway or PoP to the new assignment
+    gso_deg: float | None = None
+    beams: int | None = None
 
 
 @dataclass(frozen=True)
@@ -110,6 +143,8 @@ class Scenario:
     user_buffer_ns: int
     core_buffer_ns: int
     flows: Callable[[int], tuple[dict[str, Any], ...]]
+    lost: tuple[Loss, ...] = ()
+    lasers: Lasers | None = None  # links between satellites; without them each lands for itself
     routing: Routing = "plan"
     traffic: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
@@ -118,6 +153,21 @@ class Scenario:
     def __post_init__(self) -> None:
         _check_names(self)
         _check_joints(self)
+        _check_rules(self)
+
+    def starting_at(self, start_ns: int) -> Scenario:
+        """The scenario whose moving terminals begin their tracks at this UTC instant, where they say no other."""
+        started = tuple(
+            replace(user, site=user.site.starting_at(start_ns)) if isinstance(user.site, Track) else user
+            for user in self.terminals
+        )
+        return self if started == self.terminals else replace(self, terminals=started)
+
+    @property
+    def open_gateways(self) -> tuple[int, ...]:
+        """Which gateways the rules of landing allow, as indices."""
+        countries = self.access.landing
+        return tuple(n for n, gateway in enumerate(self.gateways) if not countries or gateway.country in countries)
 
 
 @dataclass(frozen=True)
@@ -158,27 +208,50 @@ class Switch:
 
 @dataclass(frozen=True)
 class Whole:
-    """A topology parameter that is a whole number from `minimum` to `maximum`."""
+    """A topology parameter that is a whole number from `minimum` to `maximum`, or a word for one (`named`)."""
 
     name: str
     default: str
     meaning: str
     minimum: int
     maximum: int
+    named: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """The range, as help shows it."""
-        return (f"{self.minimum}..{self.maximum}",)
+        """The range, as help shows it, and the words."""
+        return (f"{self.minimum}..{self.maximum}", *self.named)
 
     def parse(self, text: str) -> int:
         """The number; raises ValueError with what is wrong."""
+        if text in self.named:
+            return self.named[text]
         if not _INTEGER.fullmatch(text) or not self.minimum <= int(text) <= self.maximum:
-            raise ValueError(f"is not a whole number from {self.minimum} to {self.maximum}")
+            words = "".join(f", nor '{word}'" for word in self.named)
+            raise ValueError(f"is not a whole number from {self.minimum} to {self.maximum}{words}")
         return int(text)
 
 
-Parameter = Choice | Switch | Whole
+@dataclass(frozen=True)
+class Losses:
+    """A topology parameter that says which gateways and PoPs are lost; its value stays the text (`parse_losses`)."""
+
+    name: str
+    default: str
+    meaning: str
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """How it is written."""
+        return (NO_LOSS, "NODE[@BEGIN_S[-END_S]],…")
+
+    def parse(self, text: str) -> str:
+        """The text itself; raises ValueError with what is wrong."""
+        parse_losses(text)
+        return text
+
+
+Parameter = Choice | Switch | Whole | Losses
 
 
 def parse_parameters(topology: str, declared: Sequence[Parameter], given: Mapping[str, str]) -> dict[str, Any]:
@@ -239,12 +312,17 @@ def _check_joints(scenario: Scenario) -> None:
     where = f"topology {scenario.name}"
     if not scenario.terminals or not scenario.gateways or not scenario.centres:
         raise ScenarioError(f"{where}: it needs a terminal, a gateway and a data centre at least")
-    if len(scenario.pops) != 1:
-        raise ScenarioError(f"{where}: {len(scenario.pops)} PoPs; paths between PoPs are not modelled, declare one")
-    pop = scenario.pops[0].name
-    for name, its_pop in [(g.name, g.pop) for g in scenario.gateways] + [(c.host, c.pop) for c in scenario.centres]:
-        if its_pop != pop:
-            raise ScenarioError(f"{where}: '{name}' is at PoP '{its_pop}', which is not declared; the PoP is '{pop}'")
+    pops = [pop.name for pop in scenario.pops]
+    for name, its_pops in [(g.name, g.pops) for g in scenario.gateways] + [
+        (c.host, (c.pop,)) for c in scenario.centres
+    ]:
+        if not its_pops:
+            raise ScenarioError(f"{where}: '{name}' leads to no PoP; give it one of {', '.join(pops)}")
+        for its_pop in its_pops:
+            if its_pop not in pops:
+                raise ScenarioError(
+                    f"{where}: '{name}' is at PoP '{its_pop}', which is not declared; there is {', '.join(pops)}"
+                )
     terminals = {terminal.host for terminal in scenario.terminals}
     centres = {centre.host for centre in scenario.centres}
     for host, centre in scenario.pairs:
@@ -253,3 +331,30 @@ def _check_joints(scenario: Scenario) -> None:
     unpaired = sorted(terminals - {host for host, _ in scenario.pairs})
     if unpaired:
         raise ScenarioError(f"{where}: '{unpaired[0]}' is in no audited pair; add ('{unpaired[0]}', <centre host>)")
+
+
+def _check_rules(scenario: Scenario) -> None:
+    """Rules of landing leave a gateway, what is lost exists, and FRR is not asked for what it cannot do here."""
+    where = f"topology {scenario.name}"
+    if not scenario.open_gateways:
+        there = ", ".join(sorted({gateway.country for gateway in scenario.gateways}))
+        raise ScenarioError(
+            f"{where}: no gateway in {', '.join(scenario.access.landing)}, where alone satellites may land; "
+            f"gateways stand in {there}"
+        )
+    known = [*(gateway.name for gateway in scenario.gateways), *(pop.name for pop in scenario.pops)]
+    for loss in scenario.lost:
+        if loss.node not in known:
+            raise ScenarioError(
+                f"{where}: lost '{loss.node}' is no gateway and no PoP{_nearest(loss.node, known)}; "
+                f"there is {', '.join(known)}"
+            )
+        if loss.end_ns is not None and loss.end_ns <= loss.begin_ns:
+            raise ScenarioError(
+                f"{where}: the loss of {loss.node} ends at {loss.end_ns / NS_PER_S:g} s, before it begins "
+                f"at {loss.begin_ns / NS_PER_S:g} s"
+            )
+    if scenario.routing == "frr" and len(scenario.pops) > 1:
+        raise ScenarioError(
+            f"{where}: routing=frr with {len(scenario.pops)} PoPs: OSPF cannot choose between their NATs"
+        )

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from testbed.ground.constants import NS_PER_S
 from testbed.plan.access import Leg
-from testbed.plan.delays import Components, centre_fibre, feeder_link, gateway_fibre, total_ns, user_link
+from testbed.plan.delays import (
+    Components,
+    centre_fibre,
+    feeder_link,
+    gateway_fibre,
+    propagation_ns,
+    total_ns,
+    user_link,
+)
 from testbed.plan.geometry import Geometry
-from testbed.plan.handover import Interval, RadioKey, Raise, Raises, feeder_intervals, user_intervals
+from testbed.plan.handover import Interval, feeder_intervals, user_intervals, without
+from testbed.plan.holding import RadioKey, Raise, Raises
+from testbed.plan.mesh import ISL_BPS
 from testbed.plan.model import STEP_DTYPE, Kind, Link
 
 Legs = Sequence[Sequence[Leg]]
@@ -45,55 +56,112 @@ class Schedule:
                 if not begins:
                     continue
                 intervals = user_intervals(legs, satellite, scenario.access)
-                for upward in (True, False):
-                    raises = self.raises.get(RadioKey("user", number, satellite, upward), [])
-                    times, up = self._times(intervals, begins, raises)
-                    range_m, elevation_deg = self.geometry.look(terminal.site, satellite, times)
-                    delay_ns = total_ns(user_link(range_m, upward, scenario.overheads)) + _extra_ns(times, raises)
-                    ends = _ends(terminal.name, self.satellites[satellite], upward)
-                    rate_bps = terminal.up_bps if upward else terminal.down_bps
-                    link = _link(ends, "user", rate_bps, scenario.user_buffer_ns)
-                    self._add(link, times, up, delay_ns, rate_bps, range_m, elevation_deg)
+                keys = {upward: [RadioKey("user", number, satellite, upward)] for upward in (True, False)}
+                self._add_radio(terminal.name, self.satellites[satellite], intervals, begins, keys)
+
+    def add_isl_links(self, used: Sequence[int]) -> None:
+        """Between those of the satellites `used` that pass packets on to each other."""
+        access = self.geometry.scenario.access
+        places = {satellite: place for place, satellite in enumerate(used)}
+        users: dict[tuple[int, int], list[Leg]] = {}
+        for leg in self._served():
+            for nearer, further in pairwise(leg.chain):
+                low, high = sorted((nearer, further), key=places.__getitem__)
+                users.setdefault((low, high), []).append(leg)
+        for low, high in sorted(users, key=lambda pair: (places[pair[0]], places[pair[1]])):
+            legs = users[low, high]
+            keys = {  # either may have been the one nearer to the gateway
+                upward: [RadioKey("isl", high, low, upward), RadioKey("isl", low, high, not upward)]
+                for upward in (True, False)
+            }
+            begins = [leg.begin_ns for leg in legs]
+            ends = self.satellites[low], self.satellites[high]
+            self._add_radio(*ends, feeder_intervals(legs, access), begins, keys)
 
     def add_feeder_links(self, used: Sequence[int]) -> None:
         """Between each of the satellites `used` and the gateways it lands at."""
         scenario = self.geometry.scenario
         for satellite in used:
             for number, gateway in enumerate(scenario.gateways):
-                pair = [leg for its in self.legs for leg in its if (leg.satellite, leg.gateway) == (satellite, number)]
-                if not pair:
+                legs = [leg for leg in self._served() if (leg.chain[-1], leg.gateway) == (satellite, number)]
+                if not legs:
                     continue
-                intervals = feeder_intervals(pair, scenario.access)
-                for upward in (True, False):
-                    raises = self.raises.get(RadioKey("feeder", number, satellite, upward), [])
-                    times, up = self._times(intervals, [leg.begin_ns for leg in pair], raises)
-                    range_m, elevation_deg = self.geometry.look(gateway.site, satellite, times)
-                    delay_ns = total_ns(feeder_link(range_m)) + _extra_ns(times, raises)
-                    ends = _ends(self.satellites[satellite], gateway.name, upward)
-                    link = _link(ends, "feeder", gateway.feeder_bps, scenario.core_buffer_ns)
-                    self._add(link, times, up, delay_ns, gateway.feeder_bps, range_m, elevation_deg)
+                intervals = without(feeder_intervals(legs, scenario.access), self._gaps(gateway.name))
+                keys = {upward: [RadioKey("feeder", number, satellite, upward)] for upward in (True, False)}
+                self._add_radio(
+                    self.satellites[satellite], gateway.name, intervals, [leg.begin_ns for leg in legs], keys
+                )
 
     def add_fibres(self) -> None:
-        """Between all gateways and their PoP, and between the PoP and the centres' routers; always up."""
+        """Between all gateways and their PoPs, and between all PoPs and the centres' routers; up unless an end is
+        lost."""
         scenario = self.geometry.scenario
         pops = {pop.name: pop for pop in scenario.pops}
-        for gateway in scenario.gateways:
-            site = pops[gateway.pop].site
-            self._add_fibre((gateway.name, gateway.pop), gateway_fibre(gateway.site, site, scenario.overheads))
+        for number in scenario.open_gateways:
+            gateway = scenario.gateways[number]
+            for name in gateway.pops:
+                components = gateway_fibre(gateway.site, pops[name].site, scenario.overheads)
+                self._add_fibre((gateway.name, name), components)
         for centre in scenario.centres:
-            site = pops[centre.pop].site
-            self._add_fibre((centre.pop, centre.router), centre_fibre(site, centre.site, scenario.overheads))
+            for name in sorted(pops, key=lambda name: name != centre.pop):
+                components = centre_fibre(pops[name].site, centre.site, scenario.overheads)
+                self._add_fibre((name, centre.router), components)
 
     def steps(self) -> Steps:
         """All steps, ordered by link, then time."""
         return np.concatenate(self._steps)
 
+    def _served(self) -> list[Leg]:
+        return [leg for its_legs in self.legs for leg in its_legs if not leg.outage]
+
+    def _gaps(self, *nodes: str) -> list[Interval]:
+        """When one of the nodes is lost."""
+        found = [loss for loss in self.geometry.scenario.lost if loss.node in nodes]
+        ends = [self.duration_ns if loss.end_ns is None else loss.end_ns for loss in found]
+        return [(loss.begin_ns, end_ns) for loss, end_ns in zip(found, ends, strict=True)]
+
+    def _add_radio(
+        self,
+        low: str,
+        high: str,
+        intervals: Sequence[Interval],
+        begins: Sequence[int],
+        keys: Mapping[bool, Sequence[RadioKey]],
+    ) -> None:
+        """Both directions of a radio link, upward first: from `low`, the end nearer to the terminal, to `high`."""
+        for upward in (True, False):
+            raises = [one for key in keys[upward] for one in self.raises.get(key, [])]
+            times, up = self._times(intervals, begins, raises)
+            state = self._state(keys[upward][0], times)
+            state.delay_ns += _extra_ns(times, raises)
+            self._add(_ends(low, high, upward), times, up, state)
+
+    def _state(self, key: RadioKey, times: NDArray[np.int64]) -> _State:
+        """What a radio link is like at each of the times, apart from holds: the one place where that is computed."""
+        scenario = self.geometry.scenario
+        if key.kind == "isl":
+            range_m = self.geometry.between_m(key.satellite, key.ground, times)
+            return _state(times, "isl", propagation_ns(range_m), ISL_BPS, 0, range_m)
+        if key.kind == "feeder":
+            gateway = scenario.gateways[key.ground]
+            range_m, elevation_deg = self.geometry.look(gateway.site, key.satellite, times)
+            delay_ns, rate_bps = total_ns(feeder_link(range_m)), gateway.feeder_bps
+            return _state(times, "feeder", delay_ns, rate_bps, scenario.core_buffer_ns, range_m, elevation_deg)
+        terminal = scenario.terminals[key.ground]
+        range_m, elevation_deg = self.geometry.look(terminal.site, key.satellite, times)
+        delay_ns = total_ns(user_link(range_m, key.upward, scenario.overheads))
+        rate_bps = terminal.up_bps if key.upward else terminal.down_bps
+        return _state(times, "user", delay_ns, rate_bps, scenario.user_buffer_ns, range_m, elevation_deg)
+
     def _add_fibre(self, ends: tuple[str, str], components: Components) -> None:
         scenario = self.geometry.scenario
-        zero, nan = np.zeros(1, np.int64), np.full(1, np.nan)
+        gaps = self._gaps(*ends)
+        edges = {0, *(edge for gap in gaps for edge in gap)}
+        times = np.array(sorted(edge for edge in edges if edge < self.duration_ns), dtype=np.int64)
+        up = np.array([not any(begin <= time < end for begin, end in gaps) for time in times.tolist()])
         for both in (ends, ends[::-1]):
-            link = _link(both, "fibre", scenario.fibre_bps, scenario.core_buffer_ns)
-            self._add(link, zero, zero == 0, total_ns(components), scenario.fibre_bps, nan, nan)
+            delay_ns = np.full(len(times), total_ns(components).item(), dtype=np.int64)
+            self._add(both, times, up, _state(times, "fibre", delay_ns, scenario.fibre_bps, scenario.core_buffer_ns))
 
     def _times(
         self, intervals: Iterable[Interval], begins: Iterable[int], raises: Iterable[Raise]
@@ -110,34 +178,54 @@ class Schedule:
             up |= (times >= begin) & (times < end)
         return times, up
 
-    def _add(
-        self,
-        link: Link,
-        times: NDArray[np.int64],
-        up: NDArray[np.bool_],
-        delay_ns: NDArray[np.int64],
-        rate_bps: int,
-        range_m: NDArray[np.float64],
-        elevation_deg: NDArray[np.float64],
-    ) -> None:
+    def _add(self, ends: tuple[str, str], times: NDArray[np.int64], up: NDArray[np.bool_], state: _State) -> None:
         steps = np.zeros(len(times), dtype=STEP_DTYPE)
         steps["link"] = len(self.links)
         steps["time_ns"] = times
         steps["up"] = up
-        steps["delay_ns"] = delay_ns
-        steps["rate_bps"] = rate_bps
-        steps["range_m"] = range_m
-        steps["elevation_deg"] = elevation_deg
-        self.links.append(link)
+        for name in ("delay_ns", "rate_bps", "loss", "range_m", "elevation_deg"):
+            steps[name] = getattr(state, name)
+        self.links.append(Link(*ends, kind=state.kind, buffer_bytes=state.buffer_bytes))
         self._steps.append(steps)
+
+
+@dataclass
+class _State:
+    """A link direction at the times of its steps, arrays of shape (n_times,), named as in STEP_DTYPE."""
+
+    kind: Kind
+    buffer_bytes: int
+    delay_ns: NDArray[np.int64]
+    rate_bps: NDArray[np.int64]
+    loss: NDArray[np.float64]
+    range_m: NDArray[np.float64]
+    elevation_deg: NDArray[np.float64]
+
+
+def _state(
+    times: NDArray[np.int64],
+    kind: Kind,
+    delay_ns: NDArray[np.int64],
+    rate_bps: int,
+    buffer_ns: int,
+    range_m: NDArray[np.float64] | None = None,
+    elevation_deg: NDArray[np.float64] | None = None,
+) -> _State:
+    """A state of constant rate and no loss; its buffer holds what the link sends in `buffer_ns`."""
+    nan = np.full(len(times), np.nan)
+    return _State(
+        kind,
+        rate_bps * buffer_ns // (8 * NS_PER_S),
+        delay_ns,
+        np.full(len(times), rate_bps, dtype=np.int64),
+        np.zeros(len(times)),
+        nan if range_m is None else range_m,
+        nan if elevation_deg is None else elevation_deg,
+    )
 
 
 def _ends(low: str, high: str, upward: bool) -> tuple[str, str]:
     return (low, high) if upward else (high, low)
-
-
-def _link(ends: tuple[str, str], kind: Kind, rate_bps: int, buffer_ns: int) -> Link:
-    return Link(*ends, kind=kind, buffer_bytes=rate_bps * buffer_ns // (8 * NS_PER_S))
 
 
 def _extra_ns(times: NDArray[np.int64], raises: Iterable[Raise]) -> NDArray[np.int64]:

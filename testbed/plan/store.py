@@ -119,7 +119,7 @@ def _serving_rows(plan: Plan, number: int) -> Iterator[tuple[int, int]]:
     times = plan.link_steps(number)["time_ns"]
     first_row = int(np.searchsorted(plan.steps["link"], number))
     covered_ns = 0
-    for begin_ns, end_ns in sorted(_serving_times(plan, (link.a, link.b))):
+    for begin_ns, end_ns in sorted(serving_times(plan, (link.a, link.b))):
         begin_ns = max(begin_ns, covered_ns)  # two pairs may share the link
         if begin_ns >= end_ns:
             continue
@@ -131,7 +131,8 @@ def _serving_rows(plan: Plan, number: int) -> Iterator[tuple[int, int]]:
             yield int(times[offset]), first_row + offset
 
 
-def _serving_times(plan: Plan, hop: tuple[str, str]) -> Iterator[tuple[int, int]]:
+def serving_times(plan: Plan, hop: tuple[str, str]) -> Iterator[tuple[int, int]]:
+    """(begin_ns, end_ns) in which the hop a→b is on the way of an audited pair; several pairs may share it."""
     for path in plan.paths:
         ends = [*(step.time_ns for step in path[1:]), plan.duration_ns]
         for step, end_ns in zip(path, ends, strict=True):

@@ -36,6 +36,7 @@ def refused(outcome: Outcome, code: int, folder: Path) -> str:
         (["run", "starlink-italy", "--start", "today"], "time 'today' is not ISO 8601: write it like 2026-06-14T06:00:00Z"),
         (["run", "starlink-italy", "-p", "oder=drop"], f"starlink-italy: unknown parameter 'oder' (did you mean 'order'?); it takes {PARAMETERS}"),
         (["run", "starlink-italy", "-p", "window=9"], "starlink-italy: parameter window='9' is not a whole number from 64 to 4096"),
+        (["run", "starlink-italy", "-p", "lost=gw-foggia@40-20"], "starlink-italy: parameter lost='gw-foggia@40-20' has a window that ends before it begins: write gw-foggia@20-40"),
         (["run", "starlink-italy", "-p", "window"], "-p 'window' is not KEY=VALUE"),
         (["run", "--plan", "none.parquet"], None),
         (["run", "starlink-italy", "--catalogue", "none.tle"], None),

@@ -21,7 +21,8 @@ from testbed.emulation.loop import run_activities
 from testbed.emulation.network import PlanTopo
 from testbed.ground.clock import Clock, RealClock
 from testbed.plan.access import Leg
-from testbed.plan.handover import RadioKey, find_handovers, user_intervals
+from testbed.plan.handover import find_handovers, user_intervals
+from testbed.plan.holding import RadioKey
 from testbed.plan.model import Node, Plan
 from testbed.plan.scenario import Access, Order
 from traffic.timestamps import open_tap, receive
@@ -46,7 +47,7 @@ class OldAndNew:
     def user_ns(self, _terminal: int, satellite: int, _upward: bool, _time_ns: int) -> int:
         return USER_NS[satellite]
 
-    def beyond_ns(self, _satellite: int, _gateway: int, _time_ns: int) -> int:
+    def beyond_ns(self, *_: int) -> int:
         return FEEDER_NS
 
 

@@ -23,7 +23,16 @@ SET_2 = "2 44714  53.1526  86.3448 0002931 112.5370 247.5950 15.49651313363643"
 
 def shared_tle(name: str) -> Path:
     """A file of elements beside the checkout; skips the test without it, fails in CI."""
-    path = Path(__file__).parents[3] / "shared" / "data" / "tle" / name
+    return _shared("tle", name)
+
+
+def shared_rtt(name: str) -> Path:
+    """A file of measured round trips, likewise."""
+    return _shared("rtt", name)
+
+
+def _shared(folder: str, name: str) -> Path:
+    path = Path(__file__).parents[3] / "shared" / "data" / folder / name
     if not path.exists():
         reason = f"needs {name}, which is not part of the project"
         if os.environ.get("CI") == "true":

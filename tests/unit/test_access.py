@@ -12,19 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from orbit_data import START_NS, starlink, starlink_lines
 from plan_data import S, dense, italy, sparse
+from scipy.stats import binomtest
 from skyfield.api import EarthSatellite, load, wgs84
 
 from testbed.ground.errors import PlanError
 from testbed.orbits.propagate import Ephemeris
 from testbed.orbits.visibility import range_elevation
 from testbed.plan.access import Leg, assign, ephemeris_window, serving, slots
+from testbed.plan.geometry import Geometry
+from testbed.plan.landing import BentPipe
+from testbed.plan.sightings import Sightings
 
 starts = st.integers(0, 4_000_000_000 * S)
 
 
-def legs_of(scenario, catalogue, start_ns, duration_ns):
-    ephemeris = Ephemeris(catalogue, *ephemeris_window(start_ns, duration_ns))
-    return assign(scenario, catalogue, ephemeris, start_ns, duration_ns)
+def legs_of(scenario, catalogue, start_ns, duration_ns, seed=0):
+    ephemeris = Ephemeris(catalogue, *ephemeris_window(start_ns, duration_ns, scenario))
+    return assign(scenario, catalogue, ephemeris, start_ns, duration_ns, seed)
 
 
 @given(starts, st.integers(1, 300 * S))
@@ -149,6 +153,64 @@ def test_the_highest_satellite_serves_says_skyfield():
                 assert theirs[1] < own[1] + 0.1 or theirs.min() < 25.1 or not lands
                 judged += 1
     assert judged > 0
+
+
+def test_a_gateway_has_an_antenna_as_often_as_its_share():
+    """Binomial, over landings of one slot: each draw is (gateway, satellite, slot)'s own; the rest go elsewhere."""
+    one = italy(antennas="52")
+    catalogue = dense()
+    ephemeris = Ephemeris(catalogue, *ephemeris_window(START_NS, 3_600 * S))
+    sightings = Sightings(one, catalogue, ephemeris)
+    free = seen = 0
+    for begin_ns in range(START_NS + 12 * S, START_NS + 3_600 * S, 15 * S):
+        landing = BentPipe(one, catalogue, seed=0)
+        landing.begin(view := sightings.slot(begin_ns), {0: 0})
+        seen += int(view.stays(2).sum())
+        free += int(landing.reaches().sum())
+    assert binomtest(free, seen, 0.52).pvalue > 1e-3
+    assert seen > 1_000
+
+
+def test_what_has_landed_keeps_its_antenna():
+    scenario = italy(policy="least-handover", antennas="52")
+    for its_legs in legs_of(scenario, dense(), START_NS, 300 * S):
+        for old, new in pairwise(its_legs):
+            assert (old.satellite, old.gateway) != (new.satellite, new.gateway)
+            if old.satellite == new.satellite and not new.outage:
+                site = scenario.gateways[old.gateway].site
+                times = START_NS + new.begin_ns + np.array([0, 15 * S])
+                ephemeris = Ephemeris(dense(), START_NS, 400 * S)
+                assert range_elevation([site], ephemeris, times, np.array([old.satellite]))[1].min() < 25.0
+
+
+def test_beams_are_shared_out_in_the_order_of_terminals():
+    """Two terminals in one place want one satellite; with one beam each the second gets another."""
+    base = italy(policy="least-delay")
+    twins = (base.terminals[0], replace(base.terminals[0], host="rome2"))
+    for beams, shared in ((None, True), (1, False)):
+        scenario = replace(base, terminals=twins, pairs=(("rome", "dc-rome"), ("rome2", "dc-rome")))
+        scenario = replace(scenario, access=replace(scenario.access, beams=beams))
+        first, second = legs_of(scenario, dense(), START_NS, 120 * S)
+        for begin_ns, _ in slots(START_NS, 120 * S):
+            same = serving(first, begin_ns).satellite == serving(second, begin_ns).satellite
+            assert same == shared
+
+
+def test_landing_by_delay_takes_the_gateway_with_the_least_delay_and_the_country_that_is_asked_for():
+    for landing in ("italy", "europe", "any"):
+        scenario = italy(landing=landing)
+        legs = legs_of(scenario, dense(), START_NS, 120 * S)
+        countries = {scenario.gateways[leg.gateway].country for its in legs for leg in its}
+        assert countries == {"IT"} if landing == "italy" else countries <= {"IT", "ES", "FR", "DE", "PL", "TR"}
+    geometry = Geometry(italy(), ephemeris := Ephemeris(dense(), START_NS - 60 * S, 240 * S), START_NS)
+    for leg in (leg for its in legs_of(italy(), dense(), START_NS, 120 * S) for leg in its[1:2]):
+        middle_ns = leg.begin_ns + 7_500_000_000
+        times = START_NS + leg.begin_ns + np.array([0, 15 * S])
+        for number in italy().open_gateways:
+            site = italy().gateways[number].site
+            if range_elevation([site], ephemeris, times, np.array([leg.satellite]))[1].min() >= 25.0:
+                mine_ns = geometry.beyond_ns(leg.satellite, leg.gateway, middle_ns)
+                assert mine_ns <= geometry.beyond_ns(leg.satellite, number, middle_ns)
 
 
 def test_ties_go_to_the_lowest_number():

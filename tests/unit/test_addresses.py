@@ -7,11 +7,13 @@ from dataclasses import replace
 from itertools import chain
 
 import pytest
-from plan_data import small_plan
+from orbit_data import START_NS
+from plan_data import S, dense, italy, small_plan
 
 from testbed.emulation import addresses
 from testbed.emulation.network import PlanTopo
 from testbed.ground.errors import PlanError
+from testbed.plan.build import build_plan
 from testbed.plan.model import Lan, Node, Plan
 
 
@@ -103,3 +105,10 @@ def test_links_and_lans_have_nothing_in_common() -> None:
 def test_the_default_route_has_no_length() -> None:
     assert [addresses.default(family).prefixlen for family in (0, 1)] == [0, 0]
     assert [addresses.default(family).version for family in (0, 1)] == [4, 6]
+
+
+def test_each_pop_translates_to_an_address_of_its_own() -> None:
+    plan = build_plan(italy(fallback="frankfurt"), dense(), START_NS, 5 * S)
+    found = [addresses.public(plan, name) for name in ("pop-milan", "pop-frankfurt")]
+    assert [str(address) for address in found] == ["203.0.113.1", "203.0.113.2"]
+    assert addresses.public(small_plan(), "pop-milan") == addresses.PUBLIC_ADDRESS

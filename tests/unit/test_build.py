@@ -17,6 +17,7 @@ from skyfield.api import EarthSatellite, load, wgs84
 import topologies.sites
 from testbed.ground.errors import PlanError
 from testbed.plan.build import build_plan
+from testbed.plan.delays import Overheads
 from testbed.plan.model import to_json
 
 SITES = {
@@ -78,10 +79,13 @@ def test_skyfield_notices_a_plan_that_is_off_by_one_step(real_plan):
 def test_delays_are_the_sum_of_their_components_to_the_nanosecond(real_plan):
     """Outside handovers; in them a delay is that sum and one constant hold."""
     held = [(event.time_ns, event.time_ns + event.window_ns) for event in real_plan.events]
+    overheads = Overheads()
     for number, link in enumerate(real_plan.links):
         if link.kind == "fibre":
             continue
-        access_ns = {"ut": 8 * MS, "NO": 5 * MS}[link.a[:2]] if link.kind == "user" else 0
+        access_ns = (
+            {"ut": overheads.access_up_ns, "NO": overheads.access_down_ns}[link.a[:2]] if link.kind == "user" else 0
+        )
         for step in real_plan.link_steps(number):
             exact = Fraction(float(step["range_m"])) * 10**9 / 299_792_458
             rest_ns = int(step["delay_ns"]) - round(exact)
@@ -92,7 +96,8 @@ def test_delays_are_the_sum_of_their_components_to_the_nanosecond(real_plan):
 
 
 def test_round_trip_to_the_pop_is_that_of_italian_users(real_plan):
-    """24.5 to 31.8 ms are the fast and slow fifth of Italian customers' medians (Starlink's metrics)."""
+    """From 20.8 ms, as next to a PoP and a gateway, to 31.8, the slow fifth of Italian customers' medians (Starlink's
+    metrics). Rome lands at Milano most of the time and stands at the fast end."""
     for path in real_plan.paths[::2]:
         for step in path:
             nodes = step.nodes[1:5]  # terminal, satellite, gateway, PoP
@@ -100,7 +105,7 @@ def test_round_trip_to_the_pop_is_that_of_italian_users(real_plan):
             instant = step.time_ns + 2 * S
             hops = [*pairwise(nodes), *pairwise(nodes[::-1])]
             round_trip_ns = sum(delay_at(steps_between(real_plan, a, b), instant) for a, b in hops)
-            assert 24.5 * MS <= round_trip_ns <= 31.8 * MS
+            assert 20.8 * MS <= round_trip_ns <= 31.8 * MS
 
 
 def delay_at(steps, time_ns):
@@ -263,9 +268,14 @@ PRINT_DIGEST = """
 import hashlib, json
 from plan_data import S, START_NS, build_plan, dense, italy
 from testbed.plan.model import to_json
-plan = build_plan(italy(), dense(), START_NS, 60 * S)
-text = json.dumps(to_json(plan), sort_keys=True).encode()
-print(hashlib.sha256(text + plan.steps.tobytes()).hexdigest())
+from testbed.orbits.lasers import Lasers
+from dataclasses import replace
+digest = hashlib.sha256()
+drawn = italy(policy="measured", antennas="52", lost="gw-milano@20-40")
+for scenario in (italy(), drawn, replace(drawn, lasers=Lasers())):
+    plan = build_plan(scenario, dense(), START_NS, 60 * S)
+    digest.update(json.dumps(to_json(plan), sort_keys=True).encode() + plan.steps.tobytes())
+print(digest.hexdigest())
 """
 
 

@@ -15,11 +15,12 @@ from plan_data import MS, S, dense, italy, overtaken, small_plan, sparse, steps_
 from testbed.plan.access import Leg
 from testbed.plan.build import build_plan
 from testbed.plan.geometry import Geometry
-from testbed.plan.handover import RadioKey, find_handovers, held_ns, merge, user_intervals
+from testbed.plan.handover import find_handovers, held_ns, merge, user_intervals
+from testbed.plan.holding import RadioKey
 from testbed.plan.routing import routes
 from testbed.plan.schedule import Schedule
 
-SATELLITES = ("S0", "S1", "S2")
+SATELLITES = ("S0", "S1", "S2", "S3")
 SLOT_NS = 15 * S
 AROUND_NS = 70 * MS
 
@@ -58,8 +59,9 @@ def play(geometry, legs):
     """Walk packets, one per ms around each boundary, both ways: (terminal, upward, sent times, arrivals)."""
     duration_ns = legs[0][-1].end_ns
     schedule = Schedule(geometry, legs, find_handovers(geometry, legs).raises, SATELLITES, duration_ns, S)
-    schedule.add_user_links(range(3))
-    schedule.add_feeder_links(range(3))
+    schedule.add_user_links(range(4))
+    schedule.add_isl_links(range(4))
+    schedule.add_feeder_links(range(4))
     schedule.add_fibres()
     boundaries = sorted({leg.begin_ns for its in legs for leg in its} - {0})
     sent = [t for boundary in boundaries for t in range(boundary - AROUND_NS, boundary + AROUND_NS, MS)]

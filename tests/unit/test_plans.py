@@ -21,6 +21,7 @@ from testbed.orbits.presets import PRESETS
 from testbed.plan.inputs import Request
 from testbed.plan.model import Plan
 from testbed.plan.plans import make
+from topologies import starlink_italy
 
 REQUEST = Request(catalogues=(), select=(), start_ns=START_NS, duration_ns=30 * S, step_ns=1_000 * MS, seed=0)
 
@@ -123,7 +124,8 @@ def test_command_line_and_script_ask_for_the_same_plan() -> None:
         seed=0,
         parameters=(),
     )
-    script = planned_topo(italy, catalogue="starlink-gen1", start="2026-06-14T06:00:00Z", duration=15, step=1_000).plan
+    asked = {"catalogue": "starlink-gen1", "start": "2026-06-14T06:00:00Z", "duration": 15, "step": 1_000}
+    script = planned_topo(starlink_italy.scenario, **asked).plan
     assert script.steps.tobytes() == typed.steps.tobytes()
     assert script.manifest == typed.manifest
     assert typed.manifest["catalogue"]["source"] == "built-in: starlink-gen1"

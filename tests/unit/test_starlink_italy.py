@@ -22,6 +22,14 @@ def test_the_declared_defaults():
     assert found.parameters == {
         "order": "hold",
         "outage_ms": 20,
+        "policy": "measured",
+        "landing": "italy",
+        "landing_by": "delay",
+        "antennas": 52,
+        "lost": "none",
+        "fallback": "none",
+        "gso_deg": 0,
+        "beams": 0,
         "routing": "plan",
         "esn": True,
         "window": 1024,
@@ -39,7 +47,9 @@ def test_the_declared_defaults():
     }
     assert {terminal.mask_deg for terminal in found.terminals} == {25.0}
     assert {gateway.mask_deg for gateway in found.gateways} == {25.0}
-    assert [gateway.name for gateway in found.gateways] == ["gw-milano", "gw-foggia", "gw-marsala"]
+    allowed = [found.gateways[number].name for number in found.open_gateways]
+    assert allowed == ["gw-milano", "gw-foggia", "gw-marsala"]
+    assert (len(scenario(landing="europe").open_gateways), len(scenario(landing="any").open_gateways)) == (10, 11)
 
 
 @pytest.mark.parametrize("parameter", PARAMETERS, ids=lambda parameter: parameter.name)
@@ -53,6 +63,10 @@ def test_every_parameter_reads_its_own_default_and_refuses_nonsense(parameter):
 def test_parameters_reach_the_scenario():
     found = scenario(order="drop", outage_ms="35", esn="off", window="64", adversary="replay")
     assert (found.access.order, found.access.outage_ns) == ("drop", 35 * MS)
+    assert scenario(outage_ms="isl").access.outage_ns == 490 * MS
+    assert scenario(outage_ms="bent-pipe").access.outage_ns == 25 * MS
+    asked = scenario(policy="sticky", landing_by="highest", gso_deg="18", beams="2", lost="gw-foggia@3").access
+    assert (asked.policy, asked.landing_by, asked.gso_deg, asked.beams) == ("sticky", "highest", 18, 2)
     assert (found.traffic["esn"], found.traffic["window"], found.traffic["adversary"]) == (False, 64, "replay")
 
 
@@ -65,7 +79,7 @@ def test_the_report_is_told_every_assumption():
     texts = {order: scenario(order=order).assumptions for order in ("hold", "drop", "reorder")}
     assert all(f"handovers {order}" in texts[order][-2] for order in texts)
     assert "OSPF" in scenario(routing="frr").assumptions[-1]
-    for topic in ("1.5 times the great circle", "13 ms", "41 Mbit/s", "one gateway at a time", "440 km", "80 ms"):
+    for topic in ("1.5 times the great circle", "13.4 ms", "41 Mbit/s", "one gateway at a time", "440 km", "80 ms"):
         assert any(topic in line for line in texts["hold"])
 
 
