@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from traffic.errors import ConfigurationError, SequenceExhausted
 from traffic.packets import IP_IN_IP, IPV6_IN_IP, NO_NEXT_HEADER
-from traffic.replay import ReplayWindow, SeenSet
+from traffic.replay import REMEMBERED_IVS, IvMemory, Position, ReplayWindow, SeenSet
 
 AES_256_GCM: Final = "AES-256-GCM-16"
 CHACHA20_POLY1305: Final = "CHACHA20-POLY1305"
@@ -42,18 +42,8 @@ _TRAILERS: Final = {
     for next_header in (IP_IN_IP, IPV6_IN_IP, NO_NEXT_HEADER)
 }
 _WORD: Final = struct.Struct(">I")
-
-
-def check_configuration(suite: str, icv_bytes: int, window: int) -> None:
-    """Refuse what protects too little, before any data flows; raises ConfigurationError.
-
-    Only the two suites with a full ICV of 16 bytes pass (no NULL, no short tag), with an anti-replay window.
-    """
-    if suite not in _AEAD:
-        raise ConfigurationError(f"cipher suite '{suite}' is refused: use {' or '.join(_AEAD)}")
-    if icv_bytes != ICV_BYTES:
-        raise ConfigurationError(f"an ICV of {icv_bytes} bytes is refused: use {ICV_BYTES}")
-    ReplayWindow(window)
+_HIGHEST_HALF: Final = 0xFFFFFFFF
+_EARLIER_EPOCHS: Final = 2  # tried in the second pass: old packets lie at most this far below the inferred epoch
 
 
 def _cipher(suite: str, spi: int, key: bytes, salt: bytes) -> AESGCM | ChaCha20Poly1305:
@@ -67,18 +57,23 @@ def _cipher(suite: str, spi: int, key: bytes, salt: bytes) -> AESGCM | ChaCha20P
     return _AEAD[suite](key)
 
 
+def _last(esn: bool) -> int:
+    """The last sequence number of an association (RFC 4303, 3.3.3)."""
+    return (1 << 64) - 1 if esn else (1 << 32) - 1
+
+
 class OutboundSa:
     """The sending end of a security association. `sequence`: the last number used. Raises ConfigurationError."""
 
-    __slots__ = ("_cipher", "_last", "_salt", "_spi_bytes", "esn", "sequence", "spi")
+    __slots__ = ("_encrypt", "_last", "_salt", "_spi_bytes", "esn", "sequence", "spi")
 
     def __init__(
         self, spi: int, key: bytes, salt: bytes, *, esn: bool = True, suite: str = AES_256_GCM, sequence: int = 0
     ) -> None:
-        self._cipher = _cipher(suite, spi, key, salt)
+        self._encrypt = _cipher(suite, spi, key, salt).encrypt
         self._salt = salt
         self._spi_bytes = _WORD.pack(spi)
-        self._last = (1 << 64) - 1 if esn else (1 << 32) - 1
+        self._last = _last(esn)
         self.spi = spi
         self.esn = esn
         self.sequence = sequence
@@ -95,13 +90,13 @@ class OutboundSa:
         iv = self.advance().to_bytes(8, "big")
         spi, low = self._spi_bytes, iv[4:]
         plain = inner + _TRAILERS[next_header][len(inner) & 3]
-        return spi + low + iv + self._cipher.encrypt(self._salt + iv, plain, spi + (iv if self.esn else low))
+        return spi + low + iv + self._encrypt(self._salt + iv, plain, spi + (iv if self.esn else low))
 
 
 class InboundSa:
-    """The receiving end: the key, the anti-replay `window` and the `seen` set. Raises ConfigurationError."""
+    """The receiving end: the key, the anti-replay `window`, the `seen` set, the `ivs`. Raises ConfigurationError."""
 
-    __slots__ = ("_cipher", "_salt", "esn", "seen", "spi", "window")
+    __slots__ = ("_decrypt", "_salt", "esn", "ivs", "last", "seen", "spi", "window")
 
     def __init__(
         self,
@@ -113,13 +108,16 @@ class InboundSa:
         suite: str = AES_256_GCM,
         window: int = 1024,
         highest: int = 0,
+        remembered_ivs: int = REMEMBERED_IVS,
     ) -> None:
-        self._cipher = _cipher(suite, spi, key, salt)
+        self._decrypt = _cipher(suite, spi, key, salt).decrypt
         self._salt = salt
         self.spi = spi
         self.esn = esn
+        self.last = _last(esn)
         self.window = ReplayWindow(window, highest)
         self.seen = SeenSet()
+        self.ivs = IvMemory(remembered_ivs)
 
     def decrypt(self, packet: bytes, high: int = 0) -> bytes | None:
         """The plaintext with its trailer, None if the ICV does not fit. `high`: upper half of the number, for ESN.
@@ -128,9 +126,54 @@ class InboundSa:
         """
         associated = packet[:4] + _WORD.pack(high) + packet[4:8] if self.esn else packet[:8]
         try:
-            return self._cipher.decrypt(self._salt + packet[8:16], packet[16:], associated)
+            return self._decrypt(self._salt + packet[8:16], packet[16:], associated)
         except InvalidTag:
             return None
+
+    def authenticate(self, packet: bytes) -> tuple[int, bytes | None]:
+        """(sequence number, plaintext with its trailer); plaintext None if the ICV fits in no epoch.
+
+        With ESN an old packet fails with the inferred upper half. Only a second pass over the epochs before it tells
+        it from a forgery. The window stays as it is.
+        """
+        low = int.from_bytes(packet[4:8], "big")
+        if not self.esn:
+            return low, self.decrypt(packet)
+        inferred = self.window.infer_high(low)
+        high = inferred & _HIGHEST_HALF  # after the last number of all there is only the first: a counter that wrapped
+        plain = self.decrypt(packet, high)
+        if plain is not None:
+            return high << 32 | low, plain
+        for high in range(inferred - 1, max(inferred - _EARLIER_EPOCHS, 0) - 1, -1):
+            plain = self.decrypt(packet, high)
+            if plain is not None:
+                return high << 32 | low, plain
+        return low, None
+
+    def deliver(self, packet: bytes) -> tuple[int, bytes] | None:
+        """(next header, inner packet) of an authentic, new and well-padded packet; else None. Moves the window.
+
+        For a receiver that wants its packets and no verdicts. `packet` has at least SMALLEST_BYTES.
+        """
+        number, plain = self.authenticate(packet)
+        if plain is None or self.window.position(number) is not Position.NEW:
+            return None
+        self.window.accept(number)
+        return split_trailer(plain)
+
+    def lacks_esn(self, packet: bytes) -> bool:
+        """Whether a packet that does not authenticate would without ESN: its sender has the key and left ESN out."""
+        if not self.esn:
+            return False
+        try:
+            self._decrypt(self._salt + packet[8:16], packet[16:], packet[:8])
+        except InvalidTag:
+            return False
+        return True
+
+    def wrapped(self, number: int) -> bool:
+        """Whether an authentic number is one from the start again, after the counter has come to its end."""
+        return self.window.highest > self.last - self.window.size and number <= self.last >> 1
 
 
 def split_trailer(plain: bytes) -> tuple[int, bytes] | None:

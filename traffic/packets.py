@@ -48,6 +48,7 @@ _HOP_LIMIT: Final = 64
 
 _IPV4: Final = struct.Struct(">BBHHHBBH4s4s")
 _IPV6: Final = struct.Struct(">IHBB16s16s")
+_FRAGMENT: Final = struct.Struct(">BBHI")
 _UDP: Final = struct.Struct(">HHHH")
 _RTP: Final = struct.Struct(">BBHII")
 
@@ -64,6 +65,19 @@ class Kind(enum.Enum):
     OTHER = "any other protocol"
 
 
+class Fragment(NamedTuple):
+    """A part of an IP packet. `datagram`: what all its parts have in common (RFC 791, 3.2; RFC 8200, 4.5).
+
+    `protocol` is that of the whole; with IPv6 only the first part's counts.
+    """
+
+    datagram: tuple[bytes, bytes, int, int]  # source, destination, protocol or 44, identification
+    protocol: int
+    offset: int  # bytes
+    more: bool  # not the last part
+    data: bytes
+
+
 class Packet(NamedTuple):
     """A frame taken apart. Ports are 0 unless it is UDP; addresses are empty unless it is IP."""
 
@@ -74,6 +88,7 @@ class Packet(NamedTuple):
     source_port: int = 0
     destination_port: int = 0
     payload: bytes = b""  # behind the UDP header, or behind the last IP header
+    fragment: Fragment | None = None  # of a FRAGMENT
 
 
 def checksum(data: bytes) -> int:
@@ -165,40 +180,66 @@ def parse_frame(frame: bytes) -> Packet:
     if len(frame) < ETHERNET_BYTES:
         return Packet(Kind.CUT)
     ethertype = frame[12] << 8 | frame[13]
-    if ethertype in (_ETHERTYPE_IPV4, _ETHERTYPE_IPV6):
-        return parse_ip(frame[ETHERNET_BYTES:], 4 if ethertype == _ETHERTYPE_IPV4 else 6)
+    if ethertype == _ETHERTYPE_IPV4:
+        return parse_ip(frame, 4, ETHERNET_BYTES)
+    if ethertype == _ETHERTYPE_IPV6:
+        return parse_ip(frame, 6, ETHERNET_BYTES)
     return Packet(Kind.ARP if ethertype == _ETHERTYPE_ARP else Kind.OTHER)
 
 
-def parse_ip(data: bytes, version: int) -> Packet:
-    """Take an IP packet of that version apart. Never raises, whatever the bytes. Checksums are not verified."""
+def parse_ip(data: bytes, version: int, start: int = 0) -> Packet:
+    """Take apart the IP packet of that version that begins at `start`. Never raises, whatever the bytes.
+
+    Checksums are not verified.
+    """
     if version == 6:
-        return _parse_ipv6(data)
-    if len(data) < 20:
+        return _parse_ipv6(data, start)
+    room = len(data) - start
+    if room < 20:
         return Packet(Kind.CUT)
-    first, traffic_class, total, _, fragment, _, protocol, _, source, destination = _IPV4.unpack_from(data)
+    first, traffic_class, total, number, place, _, protocol, _, source, destination = _IPV4.unpack_from(data, start)
     header = (first & 15) << 2
-    if first >> 4 != 4 or header < 20 or not header <= total <= len(data):
+    if first >> 4 != 4 or header < 20 or not header <= total <= room:
         return Packet(Kind.CUT, source, destination, traffic_class)
-    if fragment & 0x3FFF:  # more fragments, or an offset
-        return Packet(Kind.FRAGMENT, source, destination, traffic_class)
-    return _upper_layer(data, header, total, protocol, source, destination, traffic_class)
+    begin, end = start + header, start + total
+    if place & 0x3FFF:  # more fragments, or an offset
+        datagram = source, destination, protocol, number
+        part = Fragment(datagram, protocol, (place & 0x1FFF) << 3, bool(place & 0x2000), data[begin:end])
+        return Packet(Kind.FRAGMENT, source, destination, traffic_class, fragment=part)
+    return _upper_layer(data, begin, end, protocol, source, destination, traffic_class)
 
 
-def _parse_ipv6(data: bytes) -> Packet:
-    if len(data) < 40:
+def _parse_ipv6(data: bytes, start: int) -> Packet:
+    if len(data) - start < 40:
         return Packet(Kind.CUT)
-    first, length, protocol, _, source, destination = _IPV6.unpack_from(data)
-    traffic_class, start, end = first >> 20 & 0xFF, 40, 40 + length
+    first, length, protocol, _, source, destination = _IPV6.unpack_from(data, start)
+    traffic_class, begin, end = first >> 20 & 0xFF, start + 40, start + 40 + length
     if first >> 28 != 6 or end > len(data):
         return Packet(Kind.CUT, source, destination, traffic_class)
-    while protocol in _EXTENSION_HEADERS:
-        if start + 8 > end:
+    while protocol in _EXTENSION_HEADERS or protocol == _FRAGMENT_HEADER:
+        if begin + 8 > end:
             return Packet(Kind.CUT, source, destination, traffic_class)
-        protocol, start = data[start], start + 8 + 8 * data[start + 1]
-    if protocol == _FRAGMENT_HEADER:
-        return Packet(Kind.FRAGMENT, source, destination, traffic_class)
-    return _upper_layer(data, start, end, protocol, source, destination, traffic_class)
+        following, after = data[begin], begin + 8
+        if protocol == _FRAGMENT_HEADER:
+            _, _, place, number = _FRAGMENT.unpack_from(data, begin)
+            if place & 0xFFF9:  # an offset, or more to come; without both it is whole (RFC 6946)
+                datagram = source, destination, _FRAGMENT_HEADER, number
+                part = Fragment(datagram, following, place & 0xFFF8, bool(place & 1), data[after:end])
+                return Packet(Kind.FRAGMENT, source, destination, traffic_class, fragment=part)
+        else:
+            after += data[begin + 1] << 3
+        protocol, begin = following, after
+    return _upper_layer(data, begin, end, protocol, source, destination, traffic_class)
+
+
+def reassembled(first: Packet, data: bytes) -> Packet:
+    """The packet of which all parts together carry `data`, and `first` is the first. Never raises."""
+    assert first.fragment is not None
+    protocol, start = first.fragment.protocol, 0
+    if first.fragment.datagram[2] == _FRAGMENT_HEADER:
+        while protocol in _EXTENSION_HEADERS and start + 8 <= len(data):
+            protocol, start = data[start], start + 8 + 8 * data[start + 1]
+    return _upper_layer(data, start, len(data), protocol, first.source, first.destination, first.traffic_class)
 
 
 def _upper_layer(

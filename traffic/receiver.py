@@ -67,10 +67,23 @@ class Receiver:
             more |= len(frames) == _BATCH
             judge = self._endpoints[host].judge
             for frame, _, realtime_ns in frames:
-                judgement = judge(frame)
+                judgement = judge(frame, realtime_ns)
                 if judgement is not None:
                     self._record(host, judgement, realtime_ns)
+            if frames:
+                self._give_up(host, frames[-1][2])
         return more
+
+    def finish(self) -> None:
+        """Empty the taps, and give up what is still waiting for fragments."""
+        while self.drain():
+            pass
+        for host in self._endpoints:
+            self._give_up(host, None)
+
+    def _give_up(self, host: str, realtime_ns: int | None) -> None:
+        for judgement in self._endpoints[host].overdue(realtime_ns):
+            self._record(host, judgement, NO_STAMP if realtime_ns is None else realtime_ns)
 
     def _record(self, host: str, judgement: Judgement, realtime_ns: int) -> None:
         verdict, spi = judgement.verdict, judgement.spi

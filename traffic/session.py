@@ -18,9 +18,10 @@ from typing import Final, Literal, get_args
 import numpy as np
 
 from traffic.errors import ConfigurationError, SessionError
-from traffic.esp import AES_256_GCM, ICV_BYTES, check_configuration
+from traffic.esp import AES_256_GCM
 from traffic.flows import Flow
 from traffic.keys import Association, make_associations, save_keys
+from traffic.lint import Protection, check, check_socket
 from traffic.packets import CANARY_BYTES, NAT_T_PORT, InnerFlow
 from traffic.receiver import Receiver
 from traffic.sender import Announcement, FlowState, SecureSocket, Sender
@@ -69,7 +70,7 @@ class SessionOptions:
     clear_udp_ports: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        check_configuration(self.suite, ICV_BYTES, self.window)
+        check(Protection(self.suite, window=self.window))
         if self.generator not in get_args(Generator):
             raise ConfigurationError(f"generator '{self.generator}' is unknown: use {' or '.join(get_args(Generator))}")
 
@@ -146,11 +147,12 @@ def _loop(sender: Sender, receiver: Receiver, clock: _Clock, end_ns: int, progre
             )
         now_ns = clock.now_ns()
     sender.collect_stamps(clock.start_realtime_ns)
-    while receiver.drain():
-        pass
+    receiver.finish()
 
 
 def _check_hosts(flows: Sequence[Flow], hosts: Mapping[str, HostSockets]) -> None:
+    for host in hosts.values():
+        check_socket(host.tap)
     for flow in flows:
         for name in (flow.src, flow.dst):
             if name not in hosts:

@@ -1,8 +1,8 @@
 """What an arriving frame is: the judgement of a protected host, packet by packet.
 
 The host expects ESP in UDP on port 4500. ARP, ICMP, NAT keepalives and UDP to the ports named as clear are not
-judged. An IP fragment counts as TRUNCATED: senders keep below the MTU, so half a packet is never expected.
-Duplicates made by a link look exactly like replays and are named so.
+judged. A fragment waits for the others: the whole packet is judged, or that it never became whole.
+Duplicates made by a link look exactly like replays and are named so, unless it is known how late one can come.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ import enum
 from collections.abc import Collection, Mapping
 from typing import Final, NamedTuple
 
+from traffic.errors import ConfigurationError
 from traffic.esp import SMALLEST_BYTES, SPI_BYTES, InboundSa, split_trailer
+from traffic.fragments import Outcome, Reassembly
+from traffic.lint import Protection, refusals
 from traffic.packets import (
     CANARY_BYTES,
     IP_IN_IP,
@@ -26,6 +29,7 @@ from traffic.packets import (
     parse_ip,
 )
 from traffic.replay import Position
+from traffic.timestamps import NO_STAMP
 
 
 class Verdict(enum.IntEnum):
@@ -50,10 +54,39 @@ class Verdict(enum.IntEnum):
     PLAINTEXT_LEAK = 8
     """A canary or an inner address was readable on the wire: one packet fails the run. Alarm."""
 
+    FRAG_OVERLAP = 9
+    """Fragments of one packet overlap or contradict each other: refused whole (RFC 5722). Alarm."""
+    FRAG_INCOMPLETE = 10
+    """Fragments of which some did not come in time, or more than memory holds. Alarm, unless loss explains it."""
+    DOWNGRADE = 11
+    """The peer offers or uses weaker protection than the policy demands. Alarm."""
+    NONCE_REUSE = 12
+    """Authentic, but its IV came before with another ciphertext: who has the key breaks the cipher. Alarm."""
+    SEQ_EXHAUSTED = 13
+    """Authentic, but numbered from the start again after the last number: the sender had to rekey. Alarm."""
+    EXPIRED_SA = 14
+    """Came under an association that is retired, after its grace. Alarm."""
+    DUP_LINK = 15
+    """Identical to a packet that came so shortly before that a link may have made the copy. No alarm."""
+    # Verdicts over many packets; no single packet is judged so.
+    SUSPECT_DROP = 16
+    """More packets are missing than the links lose. Alarm."""
+    DELAY_ATTACK = 17
+    """Packets took longer than links and queues can hold them. Alarm."""
+    REORDER_ATTACK = 18
+    """Packets were overtaken by more than links can reorder. Alarm."""
+    KEX_FAIL = 19
+    """A key exchange failed. Alarm."""
+    EXPOSURE = 20
+    """What a listener without keys can read. No alarm."""
+
     @property
     def is_alarm(self) -> bool:
         """Whether one such packet means an attack or a breach."""
-        return self > Verdict.LATE_OUTSIDE_WINDOW
+        return self not in _HARMLESS
+
+
+_HARMLESS: Final = frozenset({Verdict.GENUINE, Verdict.LATE_OUTSIDE_WINDOW, Verdict.DUP_LINK, Verdict.EXPOSURE})
 
 
 class Content(NamedTuple):
@@ -77,7 +110,11 @@ class Judgement(NamedTuple):
     detail: str = ""
 
 
-_EARLIER_EPOCHS: Final = 2  # tried in the second pass: old packets lie at most this far below the inferred epoch
+_OF_FRAGMENTS: Final = {Outcome.OVERLAP: Verdict.FRAG_OVERLAP, Outcome.BROKEN: Verdict.TRUNCATED}
+
+
+REFUSED_KEPT: Final = 1_000
+"""Offers refused last, whose packets are still called by their name; those of older ones are UNKNOWN_SPI."""
 
 
 class InboundEndpoint:
@@ -85,6 +122,8 @@ class InboundEndpoint:
 
     `associations` by SPI; `contents`: of the flows it receives; `inner_addresses`: packed, never to be seen outside
     ESP; `clear_udp_ports`: UDP destination ports that may be used in the clear, for measurement probes.
+    `longest_lag_ns`: by how much a copy that a link made can come after the first at most (the largest less the
+    smallest delay of the path); None where links make none, or where it is not known.
     """
 
     def __init__(
@@ -93,32 +132,103 @@ class InboundEndpoint:
         contents: Collection[Content],
         inner_addresses: Collection[bytes] = (),
         clear_udp_ports: Collection[int] = (),
+        *,
+        longest_lag_ns: int | None = None,
+        reassembly: Reassembly | None = None,
     ) -> None:
         self._associations = dict(associations)
+        self._carries = {spi: spi for spi in associations}  # of each association the one that `contents` name
+        self._retiring: dict[int, int] = {}  # end of the grace
+        self._expired: set[int] = set()
+        self._refused: dict[int, str] = {}  # by SPI, why
         self._contents = {content.canary: content for content in contents}
         self._inner_addresses = frozenset(inner_addresses)
         self._clear_udp_ports = frozenset(clear_udp_ports)
+        self._longest_lag_ns = longest_lag_ns
+        self._reassembly = Reassembly() if reassembly is None else reassembly
+        self._now_ns = 0
 
-    def judge(self, frame: bytes) -> Judgement | None:
-        """The judgement of an Ethernet frame; None for what may pass in the clear. Never raises, whatever the bytes."""
+    def offer(self, spi: int, protection: Protection, *, demand_esn: bool = True) -> Judgement | None:
+        """Judge what a peer offers, before any data: DOWNGRADE if it is too little, and so is all that comes under it.
+
+        None if it may be installed.
+        """
+        lines = refusals(protection, demand_esn=demand_esn)
+        if not lines:
+            self._refused.pop(spi, None)
+            return None
+        self._refused[spi] = "; ".join(lines)
+        if len(self._refused) > REFUSED_KEPT:
+            del self._refused[next(iter(self._refused))]
+        return Judgement(Verdict.DOWNGRADE, detail=f"SPI {spi:#010x}: {self._refused[spi]}")
+
+    def install(self, association: InboundSa, instead_of: int) -> None:
+        """Accept a new association for what `instead_of` carries, beside it. Raises ConfigurationError."""
+        spi = association.spi
+        if spi in self._carries or spi in self._refused or instead_of not in self._carries:
+            raise ConfigurationError(f"SPI {spi:#x} instead of {instead_of:#x} is refused: in use, refused or unknown")
+        self._associations[spi] = association
+        self._carries[spi] = self._carries[instead_of]
+
+    def retire(self, spi: int, until_ns: int) -> None:
+        """Accept what arrives under an association until then, and forget its keys: later it is EXPIRED_SA.
+
+        Raises ConfigurationError.
+        """
+        if spi not in self._associations:
+            raise ConfigurationError(f"SPI {spi:#x} cannot be retired: no association has it")
+        self._retiring[spi] = until_ns
+
+    def judge(self, frame: bytes, time_ns: int = NO_STAMP) -> Judgement | None:
+        """The judgement of an Ethernet frame that arrived at `time_ns`; None for what may pass in the clear, and for
+        a fragment that waits for others. Never raises, whatever the bytes.
+
+        Times are of any clock, not negative; one that goes back does not turn anything back.
+        """
+        if time_ns > self._now_ns:
+            self._now_ns = time_ns
         packet = parse_frame(frame)
+        if packet.kind is Kind.FRAGMENT:
+            leak = self._leak(packet, frame)
+            outcome = self._reassembly.add(packet, self._now_ns) if leak is None else leak
+            if isinstance(outcome, Judgement):
+                return outcome
+            if isinstance(outcome, Outcome):
+                verdict = _OF_FRAGMENTS.get(outcome)
+                return None if verdict is None else Judgement(verdict, detail=outcome.value)
+            packet, frame = outcome
         if packet.kind is Kind.UDP and packet.destination_port == NAT_T_PORT:
             if packet.payload == b"\xff":  # NAT keepalive (RFC 3948, 2.3)
                 return None
-            judgement = self._judge_esp(packet.payload, (packet.source, packet.source_port))
+            judgement = self._judge_esp(packet.payload, (packet.source, packet.source_port), time_ns)
         elif packet.kind is Kind.ESP:
-            judgement = self._judge_esp(packet.payload, None)
+            judgement = self._judge_esp(packet.payload, None, time_ns)
         else:
             return self._judge_clear(packet, frame)
-        if judgement.verdict.is_alarm and judgement.flow is None:
+        if judgement.flow is None and judgement.verdict.is_alarm:
             return self._leak(packet, frame) or judgement
         return judgement
+
+    def overdue(self, time_ns: int | None) -> list[Judgement]:
+        """Judgements of fragments that have waited too long; at time None, the end, of all that still wait.
+
+        Call it now and then: also the keys of retired associations are forgotten here.
+        """
+        if time_ns is not None and time_ns > self._now_ns:
+            self._now_ns = time_ns
+        self._expire()
+        return [Judgement(Verdict.FRAG_INCOMPLETE, detail=line) for line in self._reassembly.given_up(time_ns)]
+
+    def _expire(self) -> None:
+        for spi in [spi for spi, until_ns in self._retiring.items() if until_ns < self._now_ns]:
+            del self._retiring[spi], self._associations[spi]
+            self._expired.add(spi)
 
     def _judge_clear(self, packet: Packet, frame: bytes) -> Judgement | None:
         leak = self._leak(packet, frame)
         if leak is not None:
             return leak
-        if packet.kind in (Kind.CUT, Kind.FRAGMENT):
+        if packet.kind is Kind.CUT:
             return Judgement(Verdict.TRUNCATED, detail=packet.kind.value)
         if packet.kind in (Kind.ARP, Kind.ICMP):
             return None
@@ -137,35 +247,66 @@ class InboundEndpoint:
             return Judgement(Verdict.PLAINTEXT_LEAK, detail="inner address in the clear")
         return None
 
-    def _judge_esp(self, esp: bytes, source: tuple[bytes, int] | None) -> Judgement:
-        spi, low = int.from_bytes(esp[:4], "big"), int.from_bytes(esp[4:8], "big")
+    def _judge_esp(self, esp: bytes, source: tuple[bytes, int] | None, time_ns: int) -> Judgement:
+        spi = int.from_bytes(esp[:SPI_BYTES], "big")
+        if spi in self._retiring:
+            self._expire()
         association = self._associations.get(spi) if len(esp) >= SPI_BYTES else None
         if len(esp) < SMALLEST_BYTES or len(esp) & 3:
             known = None if association is None else spi
             return Judgement(Verdict.TRUNCATED, known, source=source, detail=f"{len(esp)} bytes of ESP")
         if association is None:
-            return Judgement(Verdict.UNKNOWN_SPI, source=source, detail=f"SPI {spi:#010x}")
-        number, plain = _authenticate(association, esp, low)
+            return self._without_association(spi, source)
+        number, plain = association.authenticate(esp)
         if plain is None:
-            return Judgement(Verdict.FORGED, spi, low, source=source, detail="integrity check failed")
-        window = association.window
-        position = window.position(number)
-        seen = association.seen.add(number)
-        detail = ""
-        if position is Position.NEW:
-            verdict = Verdict.GENUINE
-            window.accept(number)
-        elif position is Position.SEEN:
-            verdict, detail = Verdict.REPLAY_IN_WINDOW, f"lag {window.highest - number}"
-        else:
-            verdict = Verdict.REPLAY_OLD if seen else Verdict.LATE_OUTSIDE_WINDOW
-            detail = f"lag {window.highest - number}, window {window.size}"
+            if association.lacks_esn(esp):
+                return Judgement(Verdict.DOWNGRADE, spi, number, source=source, detail="authentic without ESN only")
+            return Judgement(Verdict.FORGED, spi, number, source=source, detail="integrity check failed")
+        verdict, detail = self._place(association, number, esp, time_ns)
+        if verdict in (Verdict.NONCE_REUSE, Verdict.SEQ_EXHAUSTED):
+            return Judgement(verdict, spi, number, source=source, detail=detail)
         inside = self._identify(spi, plain)
         if inside is None:
             detail = "authentic, but not what the association carries"
             return Judgement(Verdict.FORGED, spi, number, source=source, detail=detail)
         flow, sequence = inside
         return Judgement(verdict, spi, number, flow, sequence, source, detail)
+
+    def _without_association(self, spi: int, source: tuple[bytes, int] | None) -> Judgement:
+        if spi in self._expired:
+            return Judgement(Verdict.EXPIRED_SA, spi, source=source, detail="its association is retired")
+        if spi in self._refused:
+            return Judgement(Verdict.DOWNGRADE, source=source, detail=f"SPI {spi:#010x}: {self._refused[spi]}")
+        return Judgement(Verdict.UNKNOWN_SPI, source=source, detail=f"SPI {spi:#010x}")
+
+    def _place(self, association: InboundSa, number: int, esp: bytes, time_ns: int) -> tuple[Verdict, str]:
+        """The verdict of an authentic packet by its number and IV, and the window moved.
+
+        The ICV serves as the digest of the ciphertext: under one key and IV another ciphertext has another one.
+        """
+        window, iv = association.window, int.from_bytes(esp[8:16], "big")
+        digest = int.from_bytes(esp[-8:], "big") | 1
+        position = window.position(number)
+        seen, before = association.seen.add(number), association.ivs.find(iv)
+        if position is Position.NEW:
+            window.accept(number)
+        if before is None:
+            if position is Position.NEW or not seen:
+                association.ivs.put(iv, digest, time_ns)
+        elif before[0] != digest:
+            return Verdict.NONCE_REUSE, f"IV {iv:#x} came before with another ciphertext"
+        elif self._longest_lag_ns is not None and time_ns != NO_STAMP != before[1]:
+            lag_ns = time_ns - before[1]
+            if 0 <= lag_ns <= self._longest_lag_ns:
+                return Verdict.DUP_LINK, f"{lag_ns / 1e6:.3f} ms after the first"
+        if position is Position.NEW:
+            return Verdict.GENUINE, ""
+        lag = window.highest - number
+        if position is Position.SEEN:
+            return Verdict.REPLAY_IN_WINDOW, f"lag {lag}"
+        if before is None and association.wrapped(number) and (not seen or iv != number):
+            return Verdict.SEQ_EXHAUSTED, f"number {number} after {window.highest}"
+        return Verdict.REPLAY_OLD if seen else Verdict.LATE_OUTSIDE_WINDOW, f"lag {lag}, window {window.size}"
 
     def _identify(self, spi: int, plain: bytes) -> tuple[int | None, int | None] | None:
         """(flow, sequence number) of a decrypted packet; a dummy has neither; None if it does not belong here."""
@@ -183,28 +324,9 @@ class InboundEndpoint:
         if content is None:
             start += RTP_BYTES
             content = self._contents.get(payload[RTP_BYTES:start])
-        if content is None or content.spi != spi or content.has_rtp != (start > CANARY_BYTES):
+        if content is None or content.spi != self._carries[spi] or content.has_rtp != (start > CANARY_BYTES):
             return None
         if len(payload) < start + TAG.size:
             return None
         flow, sequence = TAG.unpack_from(payload, start)
         return (flow, sequence) if flow == content.flow else None
-
-
-def _authenticate(association: InboundSa, esp: bytes, low: int) -> tuple[int, bytes | None]:
-    """(sequence number, plaintext); None if no epoch fits.
-
-    With ESN an old packet fails with the inferred upper half. Only a second pass over the epochs before it tells it
-    from a forgery.
-    """
-    if not association.esn:
-        return low, association.decrypt(esp)
-    inferred = association.window.infer_high(low)
-    plain = association.decrypt(esp, inferred)
-    if plain is not None:
-        return inferred << 32 | low, plain
-    for high in range(max(inferred - _EARLIER_EPOCHS, 0), inferred):
-        plain = association.decrypt(esp, high)
-        if plain is not None:
-            return high << 32 | low, plain
-    return low, None

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 import pytest
 from traffic_lab import Lab
 
+from traffic.esp import AES_256_GCM, CHACHA20_POLY1305
 from traffic.keys import Association, make_associations
 from traffic.packets import InnerFlow, InnerPackets, udp_packet
 from traffic.timestamps import open_udp, receive
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.netns
 EPOCH = 1 << 32
 UDP_ENCAP, ESP_IN_UDP = 100, 2  # linux/udp.h
 CANARY = bytes(range(16))
+KERNEL_NAMES = {AES_256_GCM: "rfc4106(gcm(aes))", CHACHA20_POLY1305: "rfc7539esp(chacha20,poly1305)"}
 
 
 @pytest.fixture
@@ -46,12 +48,12 @@ def install(lab: Lab, sa: Association, sequence: int) -> None:
         lab.ip(
             "b",
             f"xfrm state add src 10.0.0.1 dst 10.0.0.2 proto esp spi {sa.spi:#x} reqid 1 mode tunnel "
-            f"replay-window {sa.window} {extended} aead rfc4106(gcm(aes)) 0x{(sa.key + sa.salt).hex()} 128 "
+            f"replay-window {sa.window} {extended} aead {KERNEL_NAMES[sa.suite]} 0x{(sa.key + sa.salt).hex()} 128 "
             "encap espinudp 4500 4500 0.0.0.0",
         )
     except AssertionError as error:
         if "not supported" in str(error) or "not found" in str(error) or "unable to initialize" in str(error):
-            pytest.skip("this kernel has no ESP with AES-GCM (modules esp4, gcm, ctr, ghash-generic, seqiv, drbg)")
+            pytest.skip("this kernel lacks esp4, gcm, ctr, ghash-generic, seqiv, drbg or chacha20poly1305")
         raise
     lab.ip(
         "b",
@@ -69,10 +71,11 @@ def kernels_counts(lab: Lab) -> dict[str, int]:
     return dict(zip(("replay-window", "replay", "failed"), map(int, names.groups()), strict=True))
 
 
+@pytest.mark.parametrize("suite", [AES_256_GCM, CHACHA20_POLY1305])
 @pytest.mark.parametrize(("esn", "window", "start"), [(False, 32, 0), (True, 64, 0), (True, 64, EPOCH - 1000)])
-def test_the_kernel_says_the_same(lab: Lab, esn: bool, window: int, start: int) -> None:
+def test_the_kernel_says_the_same(lab: Lab, suite: str, esn: bool, window: int, start: int) -> None:
     """2,000 packets: genuine, forged, replayed soon, replayed late, and genuine but too late."""
-    (sa,) = make_associations([("a", "b", 0)], esn=esn, window=window).values()
+    (sa,) = make_associations([("a", "b", 0)], esn=esn, window=window, suite=suite).values()
     install(lab, sa, start)
     sender = lab.within("a", open_udp, "10.0.0.1", 4500, no_checksum=True)
     decapsulate = lab.within("b", open_udp, "10.0.0.2", 4500)

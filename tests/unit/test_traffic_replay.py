@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from traffic.errors import ConfigurationError
-from traffic.replay import Position, ReplayWindow, SeenSet
+from traffic.replay import IvMemory, Position, ReplayWindow, SeenSet
 
 EPOCH = 1 << 32
 SIZES = [32, 64, 128, 1024, 4096]
@@ -109,3 +111,49 @@ def test_seen_set_is_a_set(sequences: list[int]) -> None:
     for sequence in sequences:
         assert seen.add(sequence) is (sequence in expected)
         expected.add(sequence)
+
+
+@given(st.lists(st.tuples(st.integers(0, (1 << 64) - 1), st.integers(1, 9)), max_size=200))
+def test_iv_memory_forgets_only_for_another_iv_in_the_same_place(entries: list[tuple[int, int]]) -> None:
+    memory, expected = IvMemory(4096), dict[int, tuple[int, int, int]]()
+    for time_ns, (iv, digest) in enumerate(entries):
+        memory.put(iv, digest, time_ns)
+        expected[iv % 4096] = iv, digest, time_ns
+        for known, *found in expected.values():
+            assert memory.find(known) == tuple(found)
+            assert memory.find(known ^ 1 << 63) is None
+
+
+def test_an_empty_place_is_not_taken_for_iv_0() -> None:
+    memory = IvMemory(4096)
+    assert memory.find(0) is None
+    memory.put(1, 7, 7)
+    assert memory.find(0) is None
+
+
+def test_of_counters_it_knows_exactly_the_last_ones() -> None:
+    memory = IvMemory(8192)
+    for iv in range(EPOCH - 5000, EPOCH + 10_000):
+        memory.put(iv, 7, iv)
+    known = [iv for iv in range(EPOCH - 5000, EPOCH + 11_000) if memory.find(iv)]
+    assert known == list(range(EPOCH + 10_000 - 8192, EPOCH + 10_000))
+
+
+def test_its_memory_grows_with_use_up_to_24_bytes_an_iv() -> None:
+    memory, sizes = IvMemory(), []
+    tracemalloc.start()
+    try:
+        for ivs in (range(4096), range(4096, 1 << 23, 4096)):
+            for iv in ivs:
+                memory.put(iv, 1, 1)
+            sizes.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert 96 << 10 <= sizes[0] < 100 << 10
+    assert 24 << 20 <= sizes[1] < 24.1 * (1 << 20)
+
+
+@pytest.mark.parametrize("size", [0, 2048, 5000, -4096])
+def test_iv_memories_of_other_sizes_are_refused(size: int) -> None:
+    with pytest.raises(ConfigurationError, match=f"a memory of {size} IVs is refused"):
+        IvMemory(size)
