@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from netem_line import command
 from test_routing import CENTRE
-from test_run import START, from_outside, named, play
+from test_run import CALM, START, from_outside, named, play
 
 from testbed.emulation.frr import config, daemons
 from testbed.emulation.frr.convergence import Monitor
@@ -49,7 +49,7 @@ pytestmark = pytest.mark.usefixtures("installation")
 @pytest.fixture(scope="module")
 def plan() -> Plan:
     """Without traffic: beside it dozens of daemons that all calculate at once can make its packets leave late."""
-    asked = scenario(routing="frr", domains="three")
+    asked = scenario(**CALM, routing="frr", domains="three")
     return replace(build_plan(asked, *elements((), parse_utc_ns(START)), SECONDS * 10**9), flows=())
 
 

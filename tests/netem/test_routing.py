@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from test_run import START, from_outside, named, play
+from test_run import CALM, START, from_outside, named, play
 
 from testbed.ground.units import parse_utc_ns
 from testbed.lab import rundir
@@ -26,7 +26,7 @@ def test_ospf_finds_the_new_satellite_and_the_paths_keep_their_delays(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     """Without traffic: beside it dozens of daemons that all calculate at once can make its packets leave late."""
-    plan = build_plan(scenario(routing="frr"), *elements((), parse_utc_ns(START)), SECONDS * 10**9)
+    plan = build_plan(scenario(**CALM, routing="frr"), *elements((), parse_utc_ns(START)), SECONDS * 10**9)
     folders: list[Path] = []
     taken: list[dict[str, Any]] = []
 
