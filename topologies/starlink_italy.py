@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from testbed.emulation.planned import planned_topo
+from testbed.ground.errors import ScenarioError
+from testbed.plan.capacity import ITALY, Capacity
 from testbed.plan.delays import Overheads
 from testbed.plan.losses import parse_losses
 from testbed.plan.policies import POLICIES
@@ -38,6 +40,9 @@ TITLE = "Italian government on Starlink: Rome and Taranto to a data centre in Ro
 POWERS_OF_TWO = tuple(str(2**exponent) for exponent in range(11))
 """What a kernel filter can select by the low bits of a sequence number."""
 
+RAIN_PERCENT = ("1", "0.1", "0.01")
+"""What P.618 says of a year, as in docs/radio.md."""
+
 PARAMETERS: tuple[Parameter, ...] = (
     Choice("order", "hold", "what a handover does to packets in flight", ("hold", "drop", "reorder")),
     Whole("outage_ms", "20", "how long a handover cuts the user link; only with order=drop", 1, 5_000, OUTAGES_MS),
@@ -49,6 +54,11 @@ PARAMETERS: tuple[Parameter, ...] = (
     Choice("fallback", "none", "PoP that takes over when Milan is lost", ("none", "frankfurt")),
     Whole("gso_deg", "0", "least angle between a satellite and the geostationary arc, seen from the ground", 0, 40),
     Whole("beams", "0", "how many of these terminals one satellite serves at most; 0: any number", 0, 100),
+    Choice(
+        "capacity", "median", "rate of user links: the measured median, or drawn for each slot", ("median", "slots")
+    ),
+    Whole("load", "0", "percent of the cell that others take beyond the everyday; with capacity=slots", 0, 99),
+    Choice("rain", "off", "weather as bad as in this percent of the year; with capacity=slots", ("off", *RAIN_PERCENT)),
     Choice("routing", "plan", "who sets the routes: the plan, or FRR (OSPF) in every router", ("plan", "frr")),
     Choice("domains", "one", "who runs the routers: one for all, or operator, carrier, government", ("one", "three")),
     Switch("esn", "on", "extended sequence numbers of ESP (RFC 4303)"),
@@ -85,7 +95,7 @@ ASSUMPTIONS = (
     "access adds 13.4 ms of round trip in all, 8.3 ms up, 4.1 ms down and 0.5 ms each way at the gateway; it does not "
     "vary from packet to packet",
     "the data centre's access to core fibre adds 0.5 ms one way",
-    "user links carry 41 Mbit/s up and 282 Mbit/s down (medians for Italy), feeder links 1 Gbit/s, fibre 10 Gbit/s",
+    "feeder links carry 1 Gbit/s, fibre 10 Gbit/s",
     "the user link's best-effort buffer holds 80 ms of its rate, other buffers 10 ms",
     "a satellite lands at one gateway at a time and keeps it while it sees it for a whole slot",
     "terminals keep their satellite for whole slots (they stand still and see the sky freely)",
@@ -140,6 +150,9 @@ def scenario(**parameters: str) -> Scenario:
         *((Pop("pop-frankfurt", FRANKFURT_POP),) if values["fallback"] != "none" else ()),
     )
     three = values["domains"] == "three"
+    drawn = values["capacity"] == "slots"
+    if not drawn and (values["rain"] != "off" or values["load"]):
+        raise ScenarioError(f"{NAME}: rain and load act on rates drawn for each slot: add -p capacity=slots")
     return Scenario(
         name=NAME,
         title=TITLE,
@@ -164,17 +177,33 @@ def scenario(**parameters: str) -> Scenario:
             duration_ns, "rome", "taranto", "dc-rome", light=values["generator"] == "scapy"
         ),
         lost=parse_losses(values["lost"]),
+        capacity=Capacity(ITALY, values["load"] / 100) if drawn else None,
+        rain_percent=None if values["rain"] == "off" else float(values["rain"]),
         routing=values["routing"],
         traffic={name: values[name] for name in ("esn", "window", "generator", "adversary", "adversary_every")},
         parameters=values,
         assumptions=(
             *ASSUMPTIONS,
             *_rules(access, values),
+            *_rates(values),
             *((DOMAINS_ASSUMPTIONS[values["routing"]],) if three else ()),
             ORDER_ASSUMPTIONS[values["order"]],
             ROUTING_ASSUMPTIONS[values["routing"]],
         ),
     )
+
+
+def _rates(values: dict[str, Any]) -> Iterator[str]:
+    """What user links carry."""
+    if values["capacity"] == "median":
+        yield "user links carry 41 Mbit/s up and 282 Mbit/s down (medians for Italy), whatever the weather"
+        return
+    yield (
+        "user links' rates are drawn for each slot from Italy's measured quantiles, as correlated as on a German "
+        f"motorway; others take {values['load']} % of the cell beyond the everyday"
+    )
+    if values["rain"] != "off":
+        yield f"at each user the weather is as bad as in {values['rain']} % of the year (ITU-R P.618), all at once"
 
 
 def _rules(access: Access, values: dict[str, Any]) -> Iterator[str]:

@@ -64,7 +64,7 @@ def build_plan(
     names = catalogue.node_names
     serving = {satellite for its_legs in legs for leg in its_legs if not leg.outage for satellite in leg.chain}
     used = sorted(serving, key=catalogue.numbers.__getitem__)
-    schedule = Schedule(geometry, legs, handovers.raises, names, duration_ns, step_ns)
+    schedule = Schedule(geometry, legs, handovers.raises, names, duration_ns, step_ns, seed)
     schedule.add_user_links(used)
     schedule.add_isl_links(used)
     schedule.add_feeder_links(used)

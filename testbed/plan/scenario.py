@@ -17,6 +17,7 @@ from testbed.ground.errors import ScenarioError
 from testbed.orbits.lasers import Lasers
 from testbed.orbits.sites import Site
 from testbed.orbits.tracks import Place, Track
+from testbed.plan.capacity import Capacity
 from testbed.plan.delays import Overheads
 from testbed.plan.losses import NO_LOSS, Loss, parse_losses
 from testbed.plan.model import Routing
@@ -158,6 +159,8 @@ class Scenario:
     flows: Callable[[int], tuple[dict[str, Any], ...]]
     lost: tuple[Loss, ...] = ()
     lasers: Lasers | None = None  # links between satellites; without them each lands for itself
+    capacity: Capacity | None = None  # user links' rates drawn for each slot; without it the terminal's, constant
+    rain_percent: float | None = None  # weather as bad at each user as in this share of the year; needs `capacity`
     routing: Routing = "plan"
     traffic: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from testbed.ground.constants import NS_PER_S
-from testbed.plan.access import Leg
+from testbed.orbits.tracks import Place, Track
+from testbed.plan.access import Leg, slots
+from testbed.plan.capacity import Capacity, mid_slot_ns
 from testbed.plan.delays import (
     Components,
     carrier_fibre,
@@ -26,6 +28,7 @@ from testbed.plan.handover import Interval, feeder_intervals, user_intervals, wi
 from testbed.plan.holding import RadioKey, Raise, Raises
 from testbed.plan.mesh import ISL_BPS
 from testbed.plan.model import STEP_DTYPE, Kind, Link
+from testbed.plan.weather import Dish, fade_db
 
 Legs = Sequence[Sequence[Leg]]
 Steps = NDArray[np.void]
@@ -45,6 +48,7 @@ class Schedule:
     satellites: Sequence[str]  # node names by the legs' satellite index
     duration_ns: int
     step_ns: int
+    seed: int = 0
     links: list[Link] = field(default_factory=list)
     _steps: list[Steps] = field(default_factory=list)
 
@@ -160,7 +164,31 @@ class Schedule:
         range_m, elevation_deg = self.geometry.look(terminal.site, key.satellite, times)
         delay_ns = total_ns(user_link(range_m, key.upward, scenario.overheads))
         rate_bps = terminal.up_bps if key.upward else terminal.down_bps
-        return _state(times, "user", delay_ns, rate_bps, scenario.user_buffer_ns, range_m, elevation_deg)
+        state = _state(times, "user", delay_ns, rate_bps, scenario.user_buffer_ns, range_m, elevation_deg)
+        if scenario.capacity is not None:
+            state.rate_bps = self._drawn_bps(scenario.capacity, key, times, elevation_deg)
+        return state
+
+    def _drawn_bps(
+        self, capacity: Capacity, key: RadioKey, times: NDArray[np.int64], elevation_deg: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        """A user link's rate in each slot, less what the weather takes."""
+        terminal = self.geometry.scenario.terminals[key.ground]
+        band = capacity.cell.up_band if key.upward else capacity.cell.down_band
+        fade = self._fade_db(terminal.site, band.dish, key.satellite, times)
+        utc_ns = self.geometry.start_ns + times
+        return capacity.rate_bps(self.seed, terminal.name, key.upward, utc_ns, elevation_deg, fade)
+
+    def _fade_db(self, place: Place, dish: Dish, satellite: int, times: NDArray[np.int64]) -> NDArray[np.float64]:
+        """The weather's fade at each of the times, that of the middle of its slot."""
+        percent, start_ns = self.geometry.scenario.rain_percent, self.geometry.start_ns
+        if percent is None:
+            return np.zeros(len(times))
+        middle_ns, member = np.unique(mid_slot_ns(start_ns + times) - start_ns, return_inverse=True)
+        _, elevation_deg = self.geometry.look(place, satellite, middle_ns)
+        site = place.site_at(start_ns) if isinstance(place, Track) else place
+        faded: NDArray[np.float64] = fade_db(site, dish, percent, elevation_deg)[member]
+        return faded
 
     def _add_fibre(self, ends: tuple[str, str], components: Components) -> None:
         scenario = self.geometry.scenario
@@ -176,7 +204,13 @@ class Schedule:
         self, intervals: Iterable[Interval], begins: Iterable[int], raises: Iterable[Raise]
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """When a radio link has steps, within the plan and from time 0 on, and whether it is up then."""
-        marks = [0, *begins, *(edge for one in raises for edge in (one.begin_ns, one.end_ns))]
+        drawn = slots(self.geometry.start_ns, self.duration_ns) if self.geometry.scenario.capacity else []
+        marks = [
+            0,
+            *(begin for begin, _ in drawn),
+            *begins,
+            *(edge for one in raises for edge in (one.begin_ns, one.end_ns)),
+        ]
         inside = [(max(begin, 0), min(end, self.duration_ns)) for begin, end in intervals]
         grid = [np.arange(-(-begin // self.step_ns) * self.step_ns, end, self.step_ns) for begin, end in inside]
         edges = [edge for interval in inside for edge in interval]
