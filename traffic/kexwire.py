@@ -17,9 +17,8 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from traffic.errors import KeyExchangeError
+from traffic.packets import NON_ESP_MARKER
 
-NON_ESP_MARKER: Final = bytes(4)
-"""Where ESP has its SPI, which is never 0 (RFC 3948, 2.2)."""
 MTU_BYTES: Final = 1280
 ID_BYTES: Final = 8
 NO_ID: Final = bytes(ID_BYTES)

@@ -128,8 +128,8 @@ class Generation:
 class DataPath(Protocol):
     """What the end does to its host."""
 
-    def install(self, dscp: int, association: CountingInboundSa) -> None:
-        """Accept it, beside all others."""
+    def install(self, dscp: int, child: Child, association: CountingInboundSa) -> None:
+        """Accept it, beside all others; it was made of `child`."""
 
     def switch(self, dscp: int, association: LimitedOutboundSa) -> None:
         """Send under it from now on."""
@@ -301,7 +301,7 @@ class PairEnd:
             for dscp, child in agreed.outbound.items()
         }
         for dscp, association in inbound.items():
-            self._path.install(dscp, association)
+            self._path.install(dscp, agreed.inbound[dscp], association)
         return Generation(agreed.generation, self._clock.now_ns(), inbound, outbound)
 
     def _switch(self, generation: Generation) -> None:
