@@ -228,7 +228,7 @@ class Initiator:
 
     def _take_done(self, message: Message) -> None:
         assert self._keys is not None
-        if message.responder != self._pending.responder:
+        if (message.initiator, message.responder) != (self.id, self._pending.responder):
             raise KeyExchangeError("DONE: it belongs to another exchange")
         expected = self._keys.confirmation("responder", Kind.DONE, self._transcript)
         _compare(message.payload, expected, "DONE")
@@ -293,6 +293,8 @@ class Responder:
 
     def receive(self, message: Message) -> Message:
         """Take CONFIRM; returns DONE. Raises KeyExchangeError, and then nothing has changed."""
+        if message.head() != Message(Kind.CONFIRM, self.offer.initiator, self.id, b"").head():
+            raise KeyExchangeError(f"{message.kind.name}: it belongs to another exchange")
         if self._done is not None:
             if message != self._confirm:
                 raise KeyExchangeError("CONFIRM: another one has been accepted before")

@@ -23,8 +23,9 @@ from traffic.packets import IP_IN_IP
 from traffic.replay import Position
 from traffic.verdicts import Verdict
 
-MOST_HALF_OPEN: Final = 8
-"""Assumption: exchanges that a responder keeps at a time; beyond it the oldest is dropped."""
+MOST_HALF_OPEN: Final = 64
+"""Assumption: exchanges that a responder keeps at a time; beyond it the oldest is dropped. Who forges more offers than
+these in one round trip blocks the rekey."""
 
 _NS_PER_S: Final = 1_000_000_000
 
