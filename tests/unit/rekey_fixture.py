@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 
-from exchange_fixture import MS, S, ManualClock, parties
+from exchange_fixture import MS, ManualClock, S, parties
 
 from traffic.errors import KeyExchangeError
 from traffic.kexwire import Assembler

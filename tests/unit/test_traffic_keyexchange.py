@@ -218,7 +218,7 @@ def test_the_confirmation_is_repeated_too_and_its_end_is_that_of_the_whole() -> 
 
 
 def test_profiles_differ_in_cost_by_what_is_known_of_them() -> None:
-    """ML-DSA signs slower than Ed25519 (integrity facts: 1,241 against 42 us); a profile that forgot to sign is seen."""
+    """ML-DSA-65 signs in some 1,200 us and Ed25519 in 40: a profile that forgot to sign would be seen."""
     best = {}
     for name in ("classic", "eu-hybrid"):
         times = []
