@@ -56,10 +56,12 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stderr=log, env=environment)
 
 
-def play(make: Callable[[], Path], *, meanwhile: Callable[[Path], None] | None = None) -> dict[str, Any]:
-    """Run to the end and report; a run that the machine's noise made invalid is tried twice more."""
+def play(
+    make: Callable[[], Path], *, meanwhile: Callable[[Path], None] | None = None, tries: int = 3
+) -> dict[str, Any]:
+    """Run to the end and report; a run that the machine's noise made invalid is tried again."""
     report: dict[str, Any] = {}
-    for _ in range(3):
+    for _ in range(tries):
         folder = make()
         runner = start(folder)
         if meanwhile is not None:
