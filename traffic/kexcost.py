@@ -6,8 +6,9 @@ No network, no waiting: the four messages are handed over in one process. Times 
 from __future__ import annotations
 
 import statistics
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -76,18 +77,20 @@ def _exchange(ours: Party, theirs: Party) -> tuple[int, int, list[Message]]:
     return spent[0], spent[1], [offer, responder.answer, confirm, done]
 
 
-def main() -> None:
-    """Print a table for docs/keys.md."""
-    print("| profile | initiator, µs CPU | responder, µs CPU | bytes out and back | datagrams |")
-    print("|---|---|---|---|---|")
-    for profile in PROFILES.values():
-        cost = measure(profile)
+def table(costs: Iterable[Cost]) -> str:
+    """As docs/keys.md has it."""
+    lines = [
+        "| profile | initiator, µs CPU | responder, µs CPU | bytes out and back | datagrams |",
+        "|---|---|---|---|---|",
+    ]
+    for cost in costs:
         offer, answer, confirm, done = cost.messages
         sizes = f"{offer[0] + confirm[0]:,} and {answer[0] + done[0]:,}"
         datagrams = " + ".join(str(message[1]) for message in cost.messages)
         times = f"{cost.initiator_us:,.0f} | {cost.responder_us:,.0f}"
-        print(f"| `{cost.profile}` | {times} | {sizes} | {datagrams} |")
+        lines.append(f"| `{cost.profile}` | {times} | {sizes} | {datagrams} |")
+    return "".join(line + "\n" for line in lines)
 
 
 if __name__ == "__main__":
-    main()
+    sys.stdout.write(table(measure(profile) for profile in PROFILES.values()))

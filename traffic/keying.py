@@ -57,8 +57,10 @@ def make_terms(rekey_s: float, expire_s: float, rekey_packets: int, longest_dela
         raise ConfigurationError(
             f"rekey_s {rekey_s:g} with expire_s {expire_s:g} is refused: leave {SHORTEST_EXCHANGE_NS / 1e9:g} s between"
         )
-    if not 0 <= longest_delay_s < expire_s + rekey_s:
-        raise ConfigurationError(f"longest_delay_s {longest_delay_s:g} is refused: use 0 to {expire_s + rekey_s:g}")
+    if not 0 <= longest_delay_s * _NS_PER_S <= hard_ns:
+        raise ConfigurationError(
+            f"longest_delay_s {longest_delay_s:g} is refused: use 0 to the hard lifetime, {hard_ns / _NS_PER_S:g}"
+        )
     largest = Lifetime(soft_ns, hard_ns)
     if not 0 < rekey_packets <= largest.soft_packets:
         raise ConfigurationError(f"rekey_packets {rekey_packets} is refused: use 1 to {largest.soft_packets}")

@@ -135,8 +135,10 @@ class Link:
         self._push(self.delay_ns, destination, datagram)
 
     def lost(self) -> int:
-        """Packets that were sent and not accepted."""
-        return self.rome.sent - self.milan.accepted + self.milan.sent - self.rome.accepted
+        """Packets that were sent, are not on their way, and were not accepted."""
+        on_their_way = sum(data[:4] != bytes(4) for _, _, _, data in self._queue)
+        sent, accepted = self.rome.sent + self.milan.sent, self.rome.accepted + self.milan.accepted
+        return sent - accepted - on_their_way
 
     def _exchange(self, destination: str, datagrams: list[bytes]) -> None:
         for datagram in datagrams:

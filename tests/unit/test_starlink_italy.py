@@ -34,6 +34,8 @@ def test_the_declared_defaults():
         "domains": "one",
         "esn": True,
         "window": 1024,
+        "profile": "manual",
+        "rekey_s": 3600,
         "generator": "struct",
         "adversary": "none",
         "adversary_every": "64",
@@ -42,6 +44,8 @@ def test_the_declared_defaults():
     assert found.traffic == {
         "esn": True,
         "window": 1024,
+        "profile": "manual",
+        "rekey_s": 3600,
         "generator": "struct",
         "adversary": "none",
         "adversary_every": "64",

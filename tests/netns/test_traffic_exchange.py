@@ -127,7 +127,7 @@ def handovers(lab: Lab) -> Iterator[None]:
 
 
 def test_twenty_rekeys_at_handovers_under_2000_packets_a_second_lose_nothing(tmp_path: Path) -> None:
-    options = SessionOptions(profile="cnsa2", rekey_packets=300, longest_delay_s=0.2)
+    options = SessionOptions(profile="cnsa2", rekey_s=0.25, expire_s=3.45, longest_delay_s=0.2)
     wire = Wire()
     with Lab() as lab:
         two_ways(lab)
@@ -149,7 +149,6 @@ def test_twenty_rekeys_at_handovers_under_2000_packets_a_second_lose_nothing(tmp
     used = [association for association in exchanged["associations"] if association["switched_ns"] is not None]
     assert sum(association["sent"] for association in used) == len(wire.identities)
     assert all(association["sent"] == association["accepted"] for association in used)
-    assert max(association["sent"] for association in used) < 600
     graces_ns = [sa["retired_ns"] - sa["switched_ns"] for sa in used if sa["retired_ns"] is not None]
     assert min(graces_ns) >= 1_200_000_000
     assert wire.largest <= 1280
