@@ -43,6 +43,12 @@ POWERS_OF_TWO = tuple(str(2**exponent) for exponent in range(11))
 RAIN_PERCENT = ("1", "0.1", "0.01")
 """What P.618 says of a year, as in docs/radio.md."""
 
+KEYS = ("manual", "cnsa2", "eu-hybrid", "classic")
+"""The profiles of traffic.profiles, and keys made for the run."""
+
+TRAFFIC = ("esn", "window", "profile", "rekey_s", "generator", "adversary", "adversary_every")
+"""Parameters that the traffic package gives meaning."""
+
 PARAMETERS: tuple[Parameter, ...] = (
     Choice("order", "hold", "what a handover does to packets in flight", ("hold", "drop", "reorder")),
     Whole("outage_ms", "20", "how long a handover cuts the user link; only with order=drop", 1, 5_000, OUTAGES_MS),
@@ -63,6 +69,8 @@ PARAMETERS: tuple[Parameter, ...] = (
     Choice("domains", "one", "who runs the routers: one for all, or operator, carrier, government", ("one", "three")),
     Switch("esn", "on", "extended sequence numbers of ESP (RFC 4303)"),
     Whole("window", "1024", "anti-replay window of ESP, packets", 64, 4_096),
+    Choice("profile", "manual", "where keys come from: by hand, or by an exchange with these algorithms", KEYS),
+    Whole("rekey_s", "3600", "seconds after which keys are renewed; with a profile other than manual", 1, 86_400),
     Choice("generator", "struct", "what builds the packets; Scapy gets fewer to build", ("struct", "scapy")),
     Choice("adversary", "none", "what an attacker on the path does", ("none", "bitflip", "replay", "plaintext")),
     Choice("adversary_every", "64", "the attacker acts on one packet in this many", POWERS_OF_TWO),
@@ -180,7 +188,7 @@ def scenario(**parameters: str) -> Scenario:
         capacity=Capacity(ITALY, values["load"] / 100) if drawn else None,
         rain_percent=None if values["rain"] == "off" else float(values["rain"]),
         routing=values["routing"],
-        traffic={name: values[name] for name in ("esn", "window", "generator", "adversary", "adversary_every")},
+        traffic={name: values[name] for name in TRAFFIC},
         parameters=values,
         assumptions=(
             *ASSUMPTIONS,

@@ -4,6 +4,8 @@
     ├── FlowError             exit 2   a flow is declared wrongly: names the flow and the field
     ├── ConfigurationError    exit 2   a security association that protects too little, or a contradiction
     ├── SequenceExhausted     exit 4   a security association has used its last sequence number: rekey
+    ├── KeyExchangeError      exit 4   a message of a key exchange is refused: altered, forged or not to the policy
+    │   └── DowngradeError    exit 4   it offers less, or something else, than the policy demands
     ├── SocketError           exit 3   the kernel refused a socket or one of its options
     ├── SessionError          exit 4   a session cannot be run or not be finished
     └── AdversaryError        exit 2   the attacker refuses: unknown action, or a way out of the emulated network
@@ -36,6 +38,16 @@ class SequenceExhausted(TrafficError):  # noqa: N818 - the field's name for the 
     """A security association has used its last sequence number."""
 
     exit_code = 4
+
+
+class KeyExchangeError(TrafficError):
+    """A message of a key exchange is refused; the exchange goes on waiting for a good one."""
+
+    exit_code = 4
+
+
+class DowngradeError(KeyExchangeError):
+    """A message of a key exchange offers something else than the policy demands."""
 
 
 class SocketError(TrafficError):

@@ -27,7 +27,7 @@ _WIRESHARK_CIPHER: Final = {
 
 @dataclass(frozen=True)
 class Association:
-    """What both ends of a one-way security association agree on. Manual keying: there is no key exchange here."""
+    """What both ends of a one-way security association agree on, by hand or by an exchange (traffic.keying)."""
 
     src: str
     dst: str
@@ -85,6 +85,13 @@ def save_keys(associations: Iterable[Association], folder: Path) -> None:
     documents: list[dict[str, Any]] = [asdict(sa) | {"key": sa.key.hex(), "salt": sa.salt.hex()} for sa in associations]
     _write_private(folder / KEYS_FILE, json.dumps(documents, indent=1) + "\n")
     _write_private(folder / WIRESHARK_FILE, "".join(line + "\n" for line in wireshark_lines(associations)))
+
+
+def replace_keys(associations: Iterable[Association], folder: Path) -> None:
+    """Write the two files anew, which `save_keys` of this run made: keys that came by exchange. Raises SessionError."""
+    for name in (KEYS_FILE, WIRESHARK_FILE):
+        (folder / name).unlink(missing_ok=True)
+    save_keys(associations, folder)
 
 
 def _write_private(path: Path, text: str) -> None:

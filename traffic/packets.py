@@ -25,6 +25,8 @@ TAG: Final = struct.Struct(">IQ")
 """Flow index and sequence number, behind the canary."""
 NAT_T_PORT: Final = 4500
 """UDP port of encapsulated ESP (RFC 3948)."""
+NON_ESP_MARKER: Final = bytes(4)
+"""Begins what is no ESP on that port, where ESP has its SPI, which is never 0 (RFC 3948, 2.2)."""
 INNER_PORT: Final = 5004
 """UDP port of all inner packets: the default of RTP (RFC 3551, 8)."""
 RTP_CLOCK_HZ: Final = 8000

@@ -44,9 +44,27 @@ class Receiver:
         self.unstamped = 0
         self._endpoints = endpoints
         self._taps = taps
-        self._senders = senders  # by SPI
+        self._senders = dict(senders)  # by SPI
+        self._carries: dict[int, int] = {}  # of later associations the first
         self._peers = peers
         self._start_realtime_ns = start_realtime_ns
+
+    def admit(self, spi: int, instead_of: int) -> None:
+        """A new association carries what another does: count it beside that one."""
+        self.by_association[spi] = Counter()
+        self._senders[spi] = self._senders[instead_of]
+        self._carries[spi] = instead_of
+
+    def add_up(self) -> None:
+        """At the end: count what came under later associations with the one whose traffic they carried."""
+        for spi, first in self._carries.items():
+            self.by_association[first].update(self.by_association[spi])
+
+    def raise_alarm(self, host: str, verdict: Verdict, time_ns: int, detail: str) -> None:
+        """Keep an alarm; `time_ns` is schedule time."""
+        self.alarm_count += 1
+        if len(self.alarms) < ALARMS_KEPT:
+            self.alarms.append({"host": host, "verdict": verdict.name, "time_ns": time_ns, "detail": detail})
 
     def flush(self) -> None:
         """Forget what arrived before the session."""
@@ -89,10 +107,8 @@ class Receiver:
         verdict, spi = judgement.verdict, judgement.spi
         time_ns = UNSTAMPED if realtime_ns == NO_STAMP else realtime_ns - self._start_realtime_ns
         if verdict.is_alarm:
-            self.alarm_count += 1
-            if len(self.alarms) < ALARMS_KEPT:
-                detail = judgement.detail if spi is None else f"SPI {spi:#010x}: {judgement.detail}"
-                self.alarms.append({"host": host, "verdict": verdict.name, "time_ns": time_ns, "detail": detail})
+            detail = judgement.detail if spi is None else f"SPI {spi:#010x}: {judgement.detail}"
+            self.raise_alarm(host, verdict, time_ns, detail)
         if spi is None:
             self.unattributed[host][verdict] += 1
             return

@@ -43,6 +43,10 @@ class SecureSocket:
         """Encrypt and send. The traffic class travels with the packet: one system call, whatever the class."""
         self._sock.sendmsg([self._sa.encrypt(inner, next_header)], self._class, 0, address)
 
+    def ready(self) -> bool:
+        """Whether there is an association to send under."""
+        return True
+
     def packets_of(self, flow: InnerFlow) -> Transmit:
         """How to send the packets of a flow."""
         packets, next_header = InnerPackets(flow), flow.next_header
@@ -60,10 +64,12 @@ class FlowState:
     flow: Flow
     stop_ns: int
     transmit: Transmit
+    ready: Callable[[], bool] = lambda: True  # whether there is a key to send under
     due_ns: array[int] = field(default_factory=lambda: array("q"))
     tx_ns: array[int] = field(default_factory=lambda: array("q"))
     slots: int = 0  # times at which a packet was due
     not_sent: int = 0  # of them without a packet: the peer behind the NAT had not announced itself
+    unkeyed: int = 0  # slots without a packet because there was no key, or none that still lives
     unroutable: int = 0  # sent by us, but the kernel had no route
 
 
@@ -74,6 +80,7 @@ class Announcement:
     src: str
     dst: str
     transmit: Transmit
+    ready: Callable[[], bool] = lambda: True
     count: int = 0
 
 
@@ -111,7 +118,8 @@ class Sender:
         due_ns, index, item = self._due[0]
         if index == _DUMMY:
             announcement = self._announcements[item]
-            self._transmit(announcement.transmit, announcement.src, announcement.dst, (_DUMMY, 0))
+            if announcement.ready():
+                self._transmit(announcement.transmit, announcement.src, announcement.dst, (_DUMMY, 0))
             announcement.count += 1
             later = announcement.count - len(OPENING_NS) + 1
             after = OPENING_NS[announcement.count] if later <= 0 else OPENING_NS[-1] + later * KEEPALIVE_NS
@@ -128,6 +136,9 @@ class Sender:
 
     def _send_flow(self, state: FlowState, index: int, due_ns: int) -> None:
         flow, number = state.flow, len(state.due_ns)
+        if not state.ready():
+            state.unkeyed += 1
+            return
         if (flow.src, flow.dst) not in self._peers:
             state.not_sent += 1
             return
@@ -136,21 +147,30 @@ class Sender:
         if not self._transmit(state.transmit, flow.src, flow.dst, (index, number)):
             state.unroutable += 1
 
+    def send_apart(self, src: str, send: Callable[[], object]) -> None:
+        """Send a packet of a host that belongs to no flow, such as one of a key exchange; its stamp is passed over."""
+        self._attempt(src, send, "apart from the flows", (_DUMMY, 0))
+
     def _transmit(self, transmit: Transmit, src: str, dst: str, identity: tuple[int, int]) -> bool:
+        """Send; False if there was no route."""
+        address = self._peers[src, dst]
+        return self._attempt(src, lambda: transmit(address, identity[1]), f"to {dst}", identity)
+
+    def _attempt(self, src: str, send: Callable[[], object], what: str, identity: tuple[int, int]) -> bool:
         """Send; False if there was no route.
 
         Without a route the kernel does not count the packet. After another refusal it may or may not, and the stamps
         could be matched to the wrong packets: that makes the run invalid.
         """
         try:
-            transmit(self._peers[src, dst], identity[1])
+            send()
         except SequenceExhausted as error:
             self.errors.append(str(error))
             return True
         except OSError as error:
             if error.errno in _UNROUTABLE:
                 return False
-            self.errors.append(f"{src}: the kernel refused a packet to {dst}: {error.strerror}")
+            self.errors.append(f"{src}: the kernel refused a packet {what}: {error.strerror}")
             return True
         self._stamped[src].append(identity)
         return True

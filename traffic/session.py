@@ -20,10 +20,13 @@ import numpy as np
 from traffic.errors import ConfigurationError, SessionError
 from traffic.esp import AES_256_GCM
 from traffic.flows import Flow
-from traffic.keys import Association, make_associations, save_keys
+from traffic.keying import KeyedSocket, Keying, Wiring, make_terms
+from traffic.keys import Association, make_associations, replace_keys, save_keys
 from traffic.lint import Protection, check, check_socket
 from traffic.packets import CANARY_BYTES, NAT_T_PORT, InnerFlow
+from traffic.profiles import MANUAL, find_profile
 from traffic.receiver import Receiver
+from traffic.rekey import Terms
 from traffic.sender import Announcement, FlowState, SecureSocket, Sender
 from traffic.summary import summarise
 from traffic.timestamps import clock_offset_ns, deafen
@@ -60,7 +63,8 @@ class HostSockets:
 class SessionOptions:
     """How a session protects and sends. `clear_udp_ports`: of probes, which may arrive unencrypted.
 
-    Raises ConfigurationError.
+    `profile`: where keys come from, 'manual' or a key exchange of traffic.profiles; the rest is for the latter, see
+    `traffic.keying.make_terms`. Raises ConfigurationError.
     """
 
     esn: bool = True
@@ -68,11 +72,26 @@ class SessionOptions:
     generator: Generator = "struct"
     suite: str = AES_256_GCM
     clear_udp_ports: tuple[int, ...] = ()
+    profile: str = MANUAL
+    rekey_s: float = 3600.0
+    expire_s: float = 0.0
+    rekey_packets: int = 1 << 31
+    longest_delay_s: float = 1.0  # assumption: a queue of 0.2 s, and the way over a geostationary satellite or a cable
 
     def __post_init__(self) -> None:
         check(Protection(self.suite, window=self.window))
         if self.generator not in get_args(Generator):
             raise ConfigurationError(f"generator '{self.generator}' is unknown: use {' or '.join(get_args(Generator))}")
+        if self.profile != MANUAL:
+            find_profile(self.profile, self.suite)
+            self.terms()
+            if self.generator == "scapy":
+                raise ConfigurationError(f"profile {self.profile} with generator scapy is refused: use struct")
+
+    def terms(self) -> Terms:
+        """How keys live that come by exchange."""
+        lives = (self.rekey_s, self.expire_s, self.rekey_packets)
+        return make_terms(*lives, self.longest_delay_s, self.window)
 
 
 def run_session(
@@ -87,20 +106,29 @@ def run_session(
     """Run the flows until schedule time `stop_ns`, wait for stragglers, write the results into `folder`.
 
     `start_realtime_ns`: CLOCK_REALTIME of schedule time 0; call some seconds before it, so that hosts behind a NAT
-    can announce themselves. Written: keys.json and esp_sa at once, flows.json and flows.npy at the end. Returns
-    WAITING_TIME_NS after `stop_ns`. Raises SessionError, ConfigurationError.
+    can announce themselves and exchange keys. Written: keys.json and esp_sa at once, or at the end if the keys come by
+    exchange; flows.json and flows.npy at the end. Returns WAITING_TIME_NS after `stop_ns`. Raises SessionError,
+    ConfigurationError.
     """
     _check_hosts(flows, hosts)
     plan = _Plan(flows, options, hosts)
-    save_keys(plan.associations.values(), folder)
+    save_keys(plan.associations.values() if options.profile == MANUAL else (), folder)
     for host in hosts.values():
         deafen(host.udp)
     clock = _Clock(start_realtime_ns)
     receiver = plan.receiver(start_realtime_ns)
     sender = plan.sender(clock.now_ns(), stop_ns)
+    keying = plan.keying(sender, receiver, clock)
     receiver.flush()
-    _loop(sender, receiver, clock, stop_ns + WAITING_TIME_NS, progress)
+    try:
+        _loop(sender, receiver, keying, clock, stop_ns + WAITING_TIME_NS, progress)
+    finally:
+        if keying is not None:
+            replace_keys(keying.associations(), folder)
+    receiver.add_up()
     document, rows = summarise(sender, receiver, plan.associations, clock.step_ns(), WAITING_TIME_NS)
+    if keying is not None:
+        document["key_exchange"] = keying.document()
     np.save(folder / "flows.npy", rows)
     (folder / "flows.json").write_text(json.dumps(document, indent=1) + "\n")
 
@@ -120,7 +148,9 @@ class _Clock:
         return abs(clock_offset_ns() - self._offset_ns)
 
 
-def _loop(sender: Sender, receiver: Receiver, clock: _Clock, end_ns: int, progress: Progress | None) -> None:
+def _loop(
+    sender: Sender, receiver: Receiver, keying: Keying | None, clock: _Clock, end_ns: int, progress: Progress | None
+) -> None:
     """Send what is due; else empty taps and stamps if there is time or it is high time; else sleep."""
     now_ns = clock.now_ns()
     drained_ns = reported_ns = now_ns
@@ -132,6 +162,8 @@ def _loop(sender: Sender, receiver: Receiver, clock: _Clock, end_ns: int, progre
             sender.collect_stamps(clock.start_realtime_ns)
             if not receiver.drain():
                 drained_ns = now_ns
+            if keying is not None:
+                keying.poll()
         elif due_ns is None or due_ns > now_ns:
             wake_ns = min(drained_ns + _DRAIN_INTERVAL_NS, end_ns if due_ns is None else due_ns)
             time.sleep(max(wake_ns - now_ns, 0) / _NS_PER_S)
@@ -188,9 +220,12 @@ class _Plan:
         }
         self._peers |= {pair: (hosts[pair[1]].address, NAT_T_PORT) for pair in self._announcing}
 
+        self._endpoints: dict[str, InboundEndpoint] = {}
+        self._secure: dict[tuple[str, str, int], SecureSocket] = {}
+
     def receiver(self, start_realtime_ns: int) -> Receiver:
         """All hosts' receiving halves."""
-        endpoints = {
+        self._endpoints = {
             name: InboundEndpoint(
                 {sa.spi: sa.inbound() for sa in self.associations.values() if sa.dst == name},
                 [self._content(index) for index, flow in enumerate(self._flows) if flow.dst == name],
@@ -201,22 +236,46 @@ class _Plan:
         }
         taps = {name: host.tap for name, host in self._hosts.items()}
         senders = {sa.spi: sa.src for sa in self.associations.values()}
-        return Receiver(endpoints, taps, senders, self._peers, start_realtime_ns)
+        return Receiver(self._endpoints, taps, senders, self._peers, start_realtime_ns)
 
     def sender(self, begin_ns: int, stop_ns: int) -> Sender:
         """All hosts' sending halves."""
         sockets = {name: host.udp for name, host in self._hosts.items()}
-        make = _scapy_socket if self._options.generator == "scapy" else SecureSocket
-        secure = {key: make(sockets[sa.src], sa) for key, sa in self.associations.items()}
-        states = [
-            FlowState(flow, min(flow.stop_ns, stop_ns), secure[_class(flow)].packets_of(self._inner(index)))
-            for index, flow in enumerate(self._flows)
-        ]
-        announcements = [
-            Announcement(*pair, next(secure[key] for key in secure if key[:2] == pair).dummies())
-            for pair in self._announcing
-        ]
+        make: Callable[[socket.socket, Association], SecureSocket] = SecureSocket
+        if self._options.generator == "scapy":
+            make = _scapy_socket
+        elif self._options.profile != MANUAL:
+            make = KeyedSocket
+        secure = self._secure = {key: make(sockets[sa.src], sa) for key, sa in self.associations.items()}
+        states = []
+        for index, flow in enumerate(self._flows):
+            sock = secure[_class(flow)]
+            transmit = sock.packets_of(self._inner(index))
+            states.append(FlowState(flow, min(flow.stop_ns, stop_ns), transmit, sock.ready))
+        announcements = []
+        for pair in self._announcing:
+            sock = next(secure[key] for key in secure if key[:2] == pair)
+            announcements.append(Announcement(*pair, sock.dummies(), sock.ready))
         return Sender(states, announcements, sockets, self._peers, begin_ns)
+
+    def keying(self, sender: Sender, receiver: Receiver, clock: _Clock) -> Keying | None:
+        """Everybody's keys, if they come by exchange; the first exchanges begin when it is first polled."""
+        if self._options.profile == MANUAL:
+            return None
+        wiring = Wiring(
+            names=self.associations,
+            sockets={key: sock for key, sock in self._secure.items() if isinstance(sock, KeyedSocket)},
+            udp={name: host.udp for name, host in self._hosts.items()},
+            endpoints=self._endpoints,
+            addresses={name: host.address for name, host in self._hosts.items()},
+            inside=frozenset(name for name, host in self._hosts.items() if host.inside),
+            receiver=receiver,
+            sender=sender,
+            peers=self._peers,
+            clock=clock,
+            start_realtime_ns=clock.start_realtime_ns,
+        )
+        return Keying(find_profile(self._options.profile, self._options.suite), self._options.terms(), wiring)
 
     def _content(self, index: int) -> Content:
         flow = self._flows[index]

@@ -8,7 +8,7 @@ Duplicates made by a link look exactly like replays and are named so, unless it 
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple
 
 from traffic.errors import ConfigurationError
@@ -21,6 +21,7 @@ from traffic.packets import (
     IPV6_IN_IP,
     NAT_T_PORT,
     NO_NEXT_HEADER,
+    NON_ESP_MARKER,
     RTP_BYTES,
     TAG,
     Kind,
@@ -147,6 +148,8 @@ class InboundEndpoint:
         self._longest_lag_ns = longest_lag_ns
         self._reassembly = Reassembly() if reassembly is None else reassembly
         self._now_ns = 0
+        self.key_exchange: Callable[[bytes, tuple[bytes, int]], None] | None = None
+        """Takes what begins with the non-ESP marker: (UDP payload, address and port); without it, it is no ESP."""
 
     def offer(self, spi: int, protection: Protection, *, demand_esn: bool = True) -> Judgement | None:
         """Judge what a peer offers, before any data: DOWNGRADE if it is too little, and so is all that comes under it.
@@ -199,6 +202,9 @@ class InboundEndpoint:
             packet, frame = outcome
         if packet.kind is Kind.UDP and packet.destination_port == NAT_T_PORT:
             if packet.payload == b"\xff":  # NAT keepalive (RFC 3948, 2.3)
+                return None
+            if self.key_exchange is not None and packet.payload[:SPI_BYTES] == NON_ESP_MARKER:
+                self.key_exchange(packet.payload, (packet.source, packet.source_port))
                 return None
             judgement = self._judge_esp(packet.payload, (packet.source, packet.source_port), time_ns)
         elif packet.kind is Kind.ESP:

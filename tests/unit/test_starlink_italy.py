@@ -37,6 +37,8 @@ def test_the_declared_defaults():
         "domains": "one",
         "esn": True,
         "window": 1024,
+        "profile": "manual",
+        "rekey_s": 3600,
         "generator": "struct",
         "adversary": "none",
         "adversary_every": "64",
@@ -45,6 +47,8 @@ def test_the_declared_defaults():
     assert found.traffic == {
         "esn": True,
         "window": 1024,
+        "profile": "manual",
+        "rekey_s": 3600,
         "generator": "struct",
         "adversary": "none",
         "adversary_every": "64",
