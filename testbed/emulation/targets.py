@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from testbed.emulation import addresses, probes
+from testbed.emulation.player import LATE_NS
 from testbed.emulation.probes import Target
 from testbed.emulation.wiring import Wiring
 from testbed.kernel import links, queues
@@ -140,6 +141,7 @@ def _settled(plan: Plan, number: int) -> NDArray[np.int64]:
     steps = plan.link_steps(number)
     changes = np.flatnonzero(np.diff(np.r_[False, steps["up"], False].astype(int)))
     edges = np.r_[steps["time_ns"], plan.duration_ns][changes].reshape(-1, 2)
+    edges[:, 0] += LATE_NS  # a probe that was due just before may be sent before the tick that lights the link
     edges[:, 1] -= _SETTLED_NS
     settled: NDArray[np.int64] = edges[edges[:, 1] > edges[:, 0]]
     return settled
