@@ -1,4 +1,4 @@
-"""When a link may be probed: not before the tick that lights it can have been played, and not shortly before it ends."""
+"""When a link may be probed: once the tick that lights it has been played for sure, and not shortly before its end."""
 
 from __future__ import annotations
 
