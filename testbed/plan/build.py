@@ -59,12 +59,12 @@ def build_plan(
             f"{format_utc(catalogue.newest_epoch_ns)}"
         )
     legs = assign(scenario, catalogue, ephemeris, start_ns, duration_ns, seed)
-    geometry = Geometry(scenario, ephemeris, start_ns)
+    geometry = Geometry(scenario, ephemeris, start_ns, seed)
     handovers = find_handovers(geometry, legs)
     names = catalogue.node_names
     serving = {satellite for its_legs in legs for leg in its_legs if not leg.outage for satellite in leg.chain}
     used = sorted(serving, key=catalogue.numbers.__getitem__)
-    schedule = Schedule(geometry, legs, handovers.raises, names, duration_ns, step_ns, seed)
+    schedule = Schedule(geometry, legs, handovers.raises, names, duration_ns, step_ns)
     schedule.add_user_links(used)
     schedule.add_isl_links(used)
     schedule.add_feeder_links(used)

@@ -23,6 +23,7 @@ from testbed.plan.losses import NO_LOSS, Loss, parse_losses
 from testbed.plan.model import Routing
 from testbed.plan.policies import PolicyName
 from testbed.plan.texts import Text, Time
+from testbed.plan.variation import Variation
 
 Order = Literal["hold", "drop", "reorder"]
 LandingBy = Literal["highest", "delay"]
@@ -160,6 +161,7 @@ class Scenario:
     lost: tuple[Loss, ...] = ()
     lasers: Lasers | None = None  # links between satellites; without them each lands for itself
     capacity: Capacity | None = None  # user links' rates drawn for each slot; without it the terminal's, constant
+    variation: Variation | None = None  # of access delays, from slot to slot and within slots
     rain_percent: float | None = None  # weather as bad at each user as in this share of the year; needs `capacity`
     routing: Routing = "plan"
     traffic: dict[str, Any] = field(default_factory=dict)
