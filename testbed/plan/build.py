@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from itertools import zip_longest
 from typing import Any
 
 from testbed.ground.constants import NS_PER_S
@@ -173,10 +172,12 @@ def _events(
             detail = {"lost_s": (end_ns - loss.begin_ns) / NS_PER_S}
             events.append(Event(loss.begin_ns, kind, loss.node, "lost, and planned for", 0, detail))
     for number, its_legs in enumerate(legs):
-        for leg, after in zip_longest(its_legs, its_legs[1:]):
+        for before, leg, after in zip((None, *its_legs), its_legs, (*its_legs[1:], None), strict=False):
             if leg.outage:
                 # Its path may come back through a feeder link that holds others' packets.
                 window_ns = leg.end_ns - leg.begin_ns + (held_ns(handovers.raises, number, after) if after else 0)
+                if before and after and before.pop != after.pop:  # another NAT: nothing comes to the host as yet
+                    window_ns += scenario.access.learning_ns
                 name = scenario.terminals[number].name
                 events.append(Event(leg.begin_ns, "outage", name, leg.cause, window_ns))
     return tuple(sorted(events, key=lambda event: (event.time_ns, event.node)))

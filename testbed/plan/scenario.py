@@ -131,6 +131,7 @@ class Access:
     landing: tuple[str, ...] = ()
     antennas: float = 1.0
     detection_ns: int = 1_000_000_000  # Assumption: from the loss of a gateway or PoP to the new assignment
+    learning_ns: int = 500_000_000  # Assumption: until all hosts behind a NAT that took over have sent something
     gso_deg: float | None = None
     beams: int | None = None
 

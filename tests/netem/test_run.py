@@ -137,6 +137,13 @@ def test_a_delay_changed_from_outside_fails_the_audit_and_names_the_link(run_dir
     assert named(report, "read-back")["passed"]  # it was off in rotation: the audit alone found it
 
 
+def test_when_a_pop_is_lost_what_comes_down_follows_to_the_other_s_nat(run_dir: Callable[..., Path]) -> None:
+    report = play(partial(run_dir, lost="pop-milan@2", fallback="frankfurt"))
+    assert report["verdict"] != "fail", report["reasons"]
+    for flow in report["flows"]:
+        assert 0.5 * flow["sent"] < flow["received"] < flow["sent"]
+
+
 def test_a_change_too_small_to_measure_is_found_by_the_read_back_alone(run_dir: Callable[..., Path]) -> None:
     def meddle(folder: Path) -> None:
         device, delay_ms = fibre_device(folder)
