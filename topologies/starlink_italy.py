@@ -16,20 +16,31 @@ from testbed.plan.delays import Overheads
 from testbed.plan.losses import parse_losses
 from testbed.plan.policies import POLICIES
 from testbed.plan.scenario import (
-    OUTAGES_MS,
     Access,
     Carrier,
     Centre,
     Choice,
     Gateway,
-    Losses,
     Parameter,
     Pop,
     Scenario,
-    Switch,
     Terminal,
     Whole,
     parse_parameters,
+)
+from topologies.common import (
+    CORE_BUFFER_NS,
+    FEEDER_BPS,
+    FIBRE_BPS,
+    HANDOVER,
+    LANDING_ASSUMPTIONS,
+    LOST,
+    ORDER_ASSUMPTIONS,
+    POLICY,
+    ROUTING,
+    ROUTING_ASSUMPTIONS,
+    TRAFFIC,
+    USER_BUFFER_NS,
 )
 from topologies.services import government
 from topologies.sites import FRANKFURT_POP, LANDING, MILAN_POP, ROME, STARLINK_GATEWAYS, TARANTO
@@ -37,26 +48,16 @@ from topologies.sites import FRANKFURT_POP, LANDING, MILAN_POP, ROME, STARLINK_G
 NAME = "starlink-italy"
 TITLE = "Italian government on Starlink: Rome and Taranto to a data centre in Rome, via the Milan PoP"
 
-POWERS_OF_TWO = tuple(str(2**exponent) for exponent in range(11))
-"""What a kernel filter can select by the low bits of a sequence number."""
-
 RAIN_PERCENT = ("1", "0.1", "0.01")
 """What P.618 says of a year, as in docs/radio.md."""
 
-KEYS = ("manual", "cnsa2", "eu-hybrid", "classic")
-"""The profiles of traffic.profiles, and keys made for the run."""
-
-TRAFFIC = ("esn", "window", "profile", "rekey_s", "generator", "adversary", "adversary_every")
-"""Parameters that the traffic package gives meaning."""
-
 PARAMETERS: tuple[Parameter, ...] = (
-    Choice("order", "hold", "what a handover does to packets in flight", ("hold", "drop", "reorder")),
-    Whole("outage_ms", "20", "how long a handover cuts the user link; only with order=drop", 1, 5_000, OUTAGES_MS),
-    Choice("policy", "measured", "how a terminal's satellite is chosen", tuple(POLICIES)),
+    *HANDOVER,
+    POLICY,
     Choice("landing", "italy", "where satellites may land", tuple(LANDING)),
     Choice("landing_by", "delay", "which gateway a satellite lands at", ("highest", "delay")),
     Whole("antennas", "52", "percent: how often a gateway has an antenna free for a satellite that would land", 1, 100),
-    Losses("lost", "none", "gateways and PoPs out of service, with seconds from the start: gw-foggia@20-40"),
+    LOST,
     Choice("fallback", "none", "PoP that takes over when Milan is lost", ("none", "frankfurt")),
     Whole("gso_deg", "0", "least angle between a satellite and the geostationary arc, seen from the ground", 0, 40),
     Whole("beams", "0", "how many of these terminals one satellite serves at most; 0: any number", 0, 100),
@@ -65,15 +66,9 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     Whole("load", "0", "percent of the cell that others take beyond the everyday; with capacity=slots", 0, 99),
     Choice("rain", "off", "weather as bad as in this percent of the year; with capacity=slots", ("off", *RAIN_PERCENT)),
-    Choice("routing", "plan", "who sets the routes: the plan, or FRR (OSPF) in every router", ("plan", "frr")),
+    ROUTING,
     Choice("domains", "one", "who runs the routers: one for all, or operator, carrier, government", ("one", "three")),
-    Switch("esn", "on", "extended sequence numbers of ESP (RFC 4303)"),
-    Whole("window", "1024", "anti-replay window of ESP, packets", 64, 4_096),
-    Choice("profile", "manual", "where keys come from: by hand, or by an exchange with these algorithms", KEYS),
-    Whole("rekey_s", "3600", "seconds after which keys are renewed; with a profile other than manual", 1, 86_400),
-    Choice("generator", "struct", "what builds the packets; Scapy gets fewer to build", ("struct", "scapy")),
-    Choice("adversary", "none", "what an attacker on the path does", ("none", "bitflip", "replay", "plaintext")),
-    Choice("adversary_every", "64", "the attacker acts on one packet in this many", POWERS_OF_TWO),
+    *TRAFFIC,
 )
 
 MASK_DEG = 25.0
@@ -82,18 +77,6 @@ MASK_DEG = 25.0
 USER_UP_BPS = 41_000_000
 USER_DOWN_BPS = 282_000_000
 """Medians for Italy (Starlink's public metrics, residential, September 2026)."""
-
-FEEDER_BPS = 1_000_000_000
-"""Assumption: a gateway's share for these users; never the bottleneck."""
-
-FIBRE_BPS = 10_000_000_000
-"""Assumption: a core fibre's wavelength."""
-
-USER_BUFFER_NS = 80_000_000
-"""Assumption: loaded round trips rise by 60 to 100 ms (textbook), so the bottleneck holds 80 ms of its rate."""
-
-CORE_BUFFER_NS = 10_000_000
-"""Assumption: buffers elsewhere."""
 
 MINIMUM_ALTITUDE_M = 440_000.0
 """Satellites below serve phones (direct to cell, 335-375 km on 2026-06-14), or are on their way up or down."""
@@ -113,30 +96,11 @@ ASSUMPTIONS = (
     "links are made 1 s before their slot and kept 1 s after it",
 )
 
-LANDING_ASSUMPTIONS = {
-    "highest": "a satellite lands at the gateway that it sees highest when it is first used there",
-    "delay": "a satellite lands at the gateway with the least delay to the PoP, fibre included, when it is first used",
-}
-
-ROUTING_ASSUMPTIONS = {
-    "plan": "routes move at the slot's boundary, everywhere at once",
-    "frr": "OSPF in one area, in every router of the domain: hello 1 s, dead 4 s; a link costs its one-way delay when "
-    "it first comes up",
-}
-
 DOMAINS_ASSUMPTIONS = {
     "plan": "a carrier's router stands between PoP and data centre, on the PoP's campus: no fibre between the two",
     "frr": "a carrier's router stands between PoP and data centre, on the PoP's campus: no fibre between the two; "
     "BGP between the domains with AS numbers for documentation (RFC 5398), keepalive 3 s, hold 9 s; in BGP stand the "
     "NAT's /24, the data centre's /24 and a /48 of IPv6 for each LAN; OSPF is the operator's own",
-}
-
-ORDER_ASSUMPTIONS = {
-    "hold": "handovers hold: the new path waits until the old one has drained, plus 2 ms for late timers; "
-    "packets that wait in a full buffer of the old path may still be overtaken",
-    "drop": "handovers drop: the user link is down from the slot's boundary for the declared outage, what is in "
-    "flight on it is lost",
-    "reorder": "handovers reorder: routes move at the slot's boundary, packets on a shorter new path overtake",
 }
 
 
@@ -188,7 +152,7 @@ def scenario(**parameters: str) -> Scenario:
         capacity=Capacity(ITALY, values["load"] / 100) if drawn else None,
         rain_percent=None if values["rain"] == "off" else float(values["rain"]),
         routing=values["routing"],
-        traffic={name: values[name] for name in TRAFFIC},
+        traffic={parameter.name: values[parameter.name] for parameter in TRAFFIC},
         parameters=values,
         assumptions=(
             *ASSUMPTIONS,
