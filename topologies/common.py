@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
+from testbed.plan.losses import NO_LOSS
 from testbed.plan.policies import POLICIES
-from testbed.plan.scenario import OUTAGES_MS, Choice, Losses, Parameter, Switch, Whole
+from testbed.plan.scenario import OUTAGES_MS, Access, Choice, Losses, Parameter, Switch, Whole
 
 POWERS_OF_TWO = tuple(str(2**exponent) for exponent in range(11))
 """What a kernel filter can select by the low bits of a sequence number."""
@@ -67,3 +69,23 @@ ORDER_ASSUMPTIONS = {
     "flight on it is lost",
     "reorder": "handovers reorder: routes move at the slot's boundary, packets on a shorter new path overtake",
 }
+
+
+def access_rules(access: Access, lost: str = NO_LOSS) -> Iterator[str]:
+    """What the rules of access assume, as they were asked for; `lost`: as people write it."""
+    yield f"a terminal gets {POLICIES[access.policy].meaning}, among those that have a way down for the whole slot"
+    yield LANDING_ASSUMPTIONS[access.landing_by]
+    yield "satellites land " + (f"in {', '.join(access.landing)} alone" if access.landing else "at any gateway known")
+    if access.antennas < 1.0:
+        yield (
+            f"a gateway has an antenna free for a satellite that would land there with a chance of {access.antennas:g} "
+            "(52 % is fitted on Italy, docs/delays.md)"
+        )
+    if access.gso_deg:
+        yield f"satellites within {access.gso_deg:g}° of the geostationary arc are not used"
+    else:
+        yield "the geostationary arc is not avoided"
+    if access.beams:
+        yield f"a satellite has {access.beams} beams for these terminals; those declared first choose first"
+    if lost != NO_LOSS:
+        yield f"the loss of a gateway or PoP is noticed and mended after {access.detection_ns / 1e9:g} s"

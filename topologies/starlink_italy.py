@@ -14,7 +14,6 @@ from testbed.ground.errors import ScenarioError
 from testbed.plan.capacity import ITALY, Capacity
 from testbed.plan.delays import Overheads
 from testbed.plan.losses import parse_losses
-from testbed.plan.policies import POLICIES
 from testbed.plan.scenario import (
     Access,
     Carrier,
@@ -33,7 +32,6 @@ from topologies.common import (
     FEEDER_BPS,
     FIBRE_BPS,
     HANDOVER,
-    LANDING_ASSUMPTIONS,
     LOST,
     ORDER_ASSUMPTIONS,
     POLICY,
@@ -41,6 +39,7 @@ from topologies.common import (
     ROUTING_ASSUMPTIONS,
     TRAFFIC,
     USER_BUFFER_NS,
+    access_rules,
 )
 from topologies.services import government
 from topologies.sites import FRANKFURT_POP, LANDING, MILAN_POP, ROME, STARLINK_GATEWAYS, TARANTO
@@ -156,7 +155,7 @@ def scenario(**parameters: str) -> Scenario:
         parameters=values,
         assumptions=(
             *ASSUMPTIONS,
-            *_rules(access, values),
+            *access_rules(access, values["lost"]),
             *_rates(values),
             *((DOMAINS_ASSUMPTIONS[values["routing"]],) if three else ()),
             ORDER_ASSUMPTIONS[values["order"]],
@@ -176,26 +175,6 @@ def _rates(values: dict[str, Any]) -> Iterator[str]:
     )
     if values["rain"] != "off":
         yield f"at each user the weather is as bad as in {values['rain']} % of the year (ITU-R P.618), all at once"
-
-
-def _rules(access: Access, values: dict[str, Any]) -> Iterator[str]:
-    """What the rules of access assume, as they were asked for."""
-    yield f"a terminal gets {POLICIES[access.policy].meaning}, among those that have a way down for the whole slot"
-    yield LANDING_ASSUMPTIONS[access.landing_by]
-    yield "satellites land " + (f"in {', '.join(access.landing)} alone" if access.landing else "at any gateway known")
-    if access.antennas < 1.0:
-        yield (
-            f"a gateway has an antenna free for a satellite that would land there with a chance of {access.antennas:g} "
-            "(52 % is fitted on Italy, docs/delays.md)"
-        )
-    if access.gso_deg:
-        yield f"satellites within {access.gso_deg:g}° of the geostationary arc are not used"
-    else:
-        yield "the geostationary arc is not avoided"
-    if access.beams:
-        yield f"a satellite has {access.beams} beams for these terminals; those declared first choose first"
-    if values["lost"] != "none":
-        yield f"the loss of a gateway or PoP is noticed and mended after {access.detection_ns / 1e9:g} s"
 
 
 topos = {"starlink_italy": lambda **parameters: planned_topo(scenario, **parameters)}
