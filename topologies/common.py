@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from testbed.plan.losses import NO_LOSS
 from testbed.plan.policies import POLICIES
@@ -89,3 +89,18 @@ def access_rules(access: Access, lost: str = NO_LOSS) -> Iterator[str]:
         yield f"a satellite has {access.beams} beams for these terminals; those declared first choose first"
     if lost != NO_LOSS:
         yield f"the loss of a gateway or PoP is noticed and mended after {access.detection_ns / 1e9:g} s"
+
+
+def lasers_rule(*, on: bool) -> str:
+    """What is assumed of links between satellites."""
+    if not on:
+        return "there are no laser links: a satellite serves only while it sees a gateway"
+    return (
+        "laser links join each satellite to four neighbours of its shell (+grid), dark where the beam would come below "
+        "80 km; packets take the way of least delay to the PoP"
+    )
+
+
+def traffic_of(values: Mapping[str, Any]) -> dict[str, Any]:
+    """A plan's `traffic` from a topology's values."""
+    return {parameter.name: values[parameter.name] for parameter in TRAFFIC}
