@@ -91,6 +91,7 @@ def build_plan(
         manifest={
             **provenance(scenario.name, catalogue, start_ns, duration_ns, step_ns),
             "title": scenario.title,
+            **({"sovereignty": asdict(scenario.sovereignty)} if scenario.sovereignty else {}),
             "parameters": dict(scenario.parameters),
             "overheads": asdict(scenario.overheads),
             "seed": seed,
