@@ -44,7 +44,7 @@ from topologies.common import (
     variation_of,
     variation_rule,
 )
-from topologies.services import government
+from topologies.services import SERVICES, services
 from topologies.sites import FRANKFURT_POP, LANDING, MILAN_POP, ROME, STARLINK_GATEWAYS, TARANTO
 
 NAME = "starlink-italy"
@@ -71,6 +71,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Choice("rain", "off", "weather as bad as in this percent of the year; with capacity=slots", ("off", *RAIN_PERCENT)),
     ROUTING,
     Choice("domains", "one", "who runs the routers: one for all, or operator, carrier, government", ("one", "three")),
+    SERVICES,
     *TRAFFIC,
 )
 
@@ -148,8 +149,8 @@ def scenario(**parameters: str) -> Scenario:
         fibre_bps=FIBRE_BPS,
         user_buffer_ns=USER_BUFFER_NS,
         core_buffer_ns=CORE_BUFFER_NS,
-        flows=lambda duration_ns: government(
-            duration_ns, "rome", "taranto", "dc-rome", light=values["generator"] == "scapy"
+        flows=lambda duration_ns: services(
+            values["services"], duration_ns, "rome", "taranto", "dc-rome", light=values["generator"] == "scapy"
         ),
         lost=parse_losses(values["lost"]),
         capacity=Capacity(ITALY, values["load"] / 100) if drawn else None,

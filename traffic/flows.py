@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, get_args
 from traffic.emodel import CODECS
 from traffic.errors import FlowError, MessageError
 from traffic.messages import BODY_BYTES, Body, body_of, parse_track, parts_of
-from traffic.packets import CANARY_BYTES, RTP_BYTES, RTP_CLOCK_HZ, TAG
+from traffic.packets import CANARY_BYTES, RTP_BYTES, RTP_CLOCK_HZ, SEAL_BYTES, TAG
 
 FlowKind = Literal["voice", "bulk", "message", "stream", "track", "sms", "alert"]
 """A telephone call; a transfer; commands; a sensor; position reports; SMS; cell broadcast pages."""
@@ -18,9 +18,6 @@ FlowKind = Literal["voice", "bulk", "message", "stream", "track", "sms", "alert"
 LARGEST_PAYLOAD_BYTES: Final = 1380
 """Of an inner packet, so that nothing is fragmented at an MTU of 1,500: with UDP and inner IPv6 (48), ESP padding and
 trailer (4), ESP header and IV (16), ICV (16), outer UDP and IPv4 (28) it makes 1,492 bytes."""
-
-SRTP_TAG_BYTES: Final = 16
-"""What SRTP's AEAD_AES_256_GCM adds to a packet (RFC 7714, 13)."""
 
 DEADLINES: Final = frozenset({"message", "track", "sms", "alert"})
 """Kinds whose messages may have to arrive by a deadline."""
@@ -73,7 +70,7 @@ class Flow:
         if not 0 < self.rate_pps < math.inf:
             raise FlowError(f"{where}: rate_pps {self.rate_pps} is not a positive number")
         least = CANARY_BYTES + TAG.size + (RTP_BYTES if self.kind == "voice" else 0) + BODY_BYTES.get(self.kind, 0)
-        most = LARGEST_PAYLOAD_BYTES - (SRTP_TAG_BYTES if self.srtp else 0)
+        most = LARGEST_PAYLOAD_BYTES - (SEAL_BYTES if self.srtp else 0)
         if not least <= self.payload_bytes <= most:
             raise FlowError(f"{where}: payload_bytes {self.payload_bytes} is refused: use {least} to {most}")
         if not 0 <= self.start_ns < self.stop_ns:

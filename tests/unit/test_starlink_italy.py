@@ -36,6 +36,7 @@ def test_the_declared_defaults():
         "rain": "off",
         "routing": "plan",
         "domains": "one",
+        "services": "basic",
         "esn": True,
         "window": 1024,
         "profile": "manual",
