@@ -1,7 +1,8 @@
 """What a playout buffer makes of a call: who comes too late is lost, and who comes early waits.
 
 From it: the loss that the listener has, how bursty it is (BurstR, ITU-T G.107, 3.2), the delay mouth to ear, and the
-breaks that one hears. Buffers know arrivals and packet numbers, as a receiver does, not the way's delay.
+breaks that one hears. Packets are taken as sent when they were due: that our own sender was late is no fault of the
+network.
 """
 
 from __future__ import annotations
@@ -61,44 +62,40 @@ FIXED_60: Final = Buffer("fixed", 60.0)
 """Assumption: what many telephones have."""
 
 
-def playout_ns(
-    tx_ns: NDArray[np.int64], delay_ns: NDArray[np.int64], interval_ns: int, buffer: Buffer
-) -> NDArray[np.int64]:
+def playout_ns(delay_ns: NDArray[np.int64], interval_ns: int, buffer: Buffer) -> NDArray[np.int64]:
     """Network and buffer delay with which each packet is played, shape (n,); -1: lost, or too late to be played.
 
-    `tx_ns`: schedule time of sending, by number; `delay_ns`: one way, -1 where lost; both of shape (n,).
+    `delay_ns`: one way, by packet number, -1 where lost, shape (n,). What a receiver knows is off by a constant that is
+    the same before and after, so no clock is shared.
     """
     arrived = delay_ns >= 0
     if not arrived.any():
         return np.full(len(delay_ns), -1, np.int64)
-    media_ns = np.arange(len(tx_ns), dtype=np.int64) * interval_ns  # what the packet numbers say
-    transit_ns = tx_ns + delay_ns - media_ns  # all that the receiver knows, off by a constant
     if buffer.kind == "fixed":
-        first = transit_ns[int(np.flatnonzero(arrived)[0])]
-        target_ns = np.full(len(tx_ns), first + round(buffer.depth_ms * _NS_PER_MS))
+        first = delay_ns[int(np.flatnonzero(arrived)[0])]
+        target_ns = np.full(len(delay_ns), first + round(buffer.depth_ms * _NS_PER_MS))
     else:
-        target_ns = _adaptive(transit_ns, arrived, interval_ns, buffer)
-    played = arrived & (transit_ns <= target_ns)
-    return np.where(played, target_ns + media_ns - tx_ns, -1)
+        target_ns = _adaptive(delay_ns, arrived, interval_ns, buffer)
+    return np.where(arrived & (delay_ns <= target_ns), target_ns, -1)
 
 
 def _adaptive(
-    transit_ns: NDArray[np.int64], arrived: NDArray[np.bool_], interval_ns: int, buffer: Buffer
+    delay_ns: NDArray[np.int64], arrived: NDArray[np.bool_], interval_ns: int, buffer: Buffer
 ) -> NDArray[np.int64]:
-    """The transit time that each packet is played at: set anew at each talkspurt by those that arrived before."""
+    """The delay that each packet is played at: set anew at each talkspurt by those that arrived before."""
     least, most = buffer.depth_ms * _NS_PER_MS, buffer.most_ms * _NS_PER_MS
     spurt = max(1, round(TALKSPURT_NS / interval_ns))
-    mean = float(transit_ns[int(np.flatnonzero(arrived)[0])])
+    mean = float(delay_ns[int(np.flatnonzero(arrived)[0])])
     deviation = 0.0
     targets = []
-    for number, (transit, here) in enumerate(zip(transit_ns.tolist(), arrived.tolist(), strict=True)):
+    for number, (delay, here) in enumerate(zip(delay_ns.tolist(), arrived.tolist(), strict=True)):
         if number % spurt == 0:
             target = round(mean + min(max(DEVIATIONS * deviation, least), most))
         targets.append(target)
         if here:
-            weight = RISING if transit > mean else FALLING
-            mean = weight * mean + (1 - weight) * transit
-            deviation = FALLING * deviation + (1 - FALLING) * abs(mean - transit)
+            weight = RISING if delay > mean else FALLING
+            mean = weight * mean + (1 - weight) * delay
+            deviation = FALLING * deviation + (1 - FALLING) * abs(mean - delay)
     return np.array(targets, np.int64)
 
 
@@ -137,9 +134,11 @@ def judge_call(
 ) -> dict[str, Any]:
     """One direction of a call as JSON types, in all and per slot; None where nothing was played.
 
+    `tx_ns`: schedule time of sending, of the same shape as `delay_ns` (see `playout_ns`).
+
     The delay mouth to ear is the mean of network and buffer, one packet's length and the codec's look-ahead.
     """
-    delay = playout_ns(tx_ns, delay_ns, interval_ns, buffer)
+    delay = playout_ns(delay_ns, interval_ns, buffer)
     own_ms = interval_ns / _NS_PER_MS + codec.look_ahead_ms
     slots = slots_of(tx_ns, start_ns, speed)
     per_slot = [
