@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
@@ -11,9 +11,10 @@ from traffic.emodel import CODECS
 from traffic.errors import FlowError, MessageError
 from traffic.messages import BODY_BYTES, Body, body_of, parse_track, parts_of
 from traffic.packets import CANARY_BYTES, RTP_BYTES, RTP_CLOCK_HZ, SEAL_BYTES, TAG
+from traffic.templates import check_template
 
-FlowKind = Literal["voice", "bulk", "message", "stream", "track", "sms", "alert"]
-"""A telephone call; a transfer; commands; a sensor; position reports; SMS; cell broadcast pages."""
+FlowKind = Literal["voice", "bulk", "message", "stream", "track", "sms", "alert", "packet"]
+"""A telephone call; a transfer; commands; a sensor; position reports; SMS; cell broadcast pages; any packets."""
 
 LARGEST_PAYLOAD_BYTES: Final = 1380
 """Of an inner packet, so that nothing is fragmented at an MTU of 1,500: with UDP and inner IPv6 (48), ESP padding and
@@ -41,7 +42,8 @@ class Flow:
 
     `deadline_ms`: within which each message must have arrived; 0: none. `acceptance`: limits by names of ACCEPTANCE.
     `codec`: of a call. `srtp`: a call's payload is encrypted by SRTP too, inside ESP. `content`: the text of an SMS or
-    alert, or where a track begins, as in `traffic.messages.parse_track`. Raises FlowError.
+    alert, or where a track begins, as in `traffic.messages.parse_track`. `packets`: of kind packet, IP packets in
+    hexadecimal (`traffic.templates.declare`), for which `payload_bytes` has no meaning. Raises FlowError.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Flow:
     codec: str = "g711-plc"
     srtp: bool = False
     content: str = ""
+    packets: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         where = f"flow '{self.name}'"
@@ -69,9 +72,11 @@ class Flow:
             raise FlowError(f"{where}: dscp {self.dscp} is not in 0..63")
         if not 0 < self.rate_pps < math.inf:
             raise FlowError(f"{where}: rate_pps {self.rate_pps} is not a positive number")
+        if bool(self.packets) != (self.kind == "packet"):
+            raise FlowError(f"{where}: packets are for kind packet, which needs them")
         least = CANARY_BYTES + TAG.size + (RTP_BYTES if self.kind == "voice" else 0) + BODY_BYTES.get(self.kind, 0)
         most = LARGEST_PAYLOAD_BYTES - (SEAL_BYTES if self.srtp else 0)
-        if not least <= self.payload_bytes <= most:
+        if self.kind != "packet" and not least <= self.payload_bytes <= most:
             raise FlowError(f"{where}: payload_bytes {self.payload_bytes} is refused: use {least} to {most}")
         if not 0 <= self.start_ns < self.stop_ns:
             raise FlowError(f"{where}: it runs from {self.start_ns} to {self.stop_ns} ns, which is no time")
@@ -89,9 +94,9 @@ class Flow:
         if bool(self.content) != (self.kind in ("sms", "alert")) and not (self.content and self.kind == "track"):
             raise FlowError(f"{where}: content is for sms and alert, which need it, and for track")
         try:
-            self.parts  # noqa: B018 - asked for its complaint
+            self.templates, self.parts  # noqa: B018 - asked for their complaints
             parse_track(self.content) if self.content and self.kind == "track" else None
-        except MessageError as error:
+        except (MessageError, FlowError) as error:
             raise FlowError(f"{where}: {error}") from None
         for name, value in self.acceptance.items():
             if name not in ACCEPTANCE:
@@ -119,6 +124,11 @@ class Flow:
         return parts_of(self.kind, self.content)
 
     @property
+    def templates(self) -> tuple[bytes, ...]:
+        """The packets of kind packet."""
+        return tuple(check_template(packet) for packet in self.packets)
+
+    @property
     def body(self) -> Body | None:
         """What fills its packets behind the tag; None where zeros do."""
         return body_of(self.kind, self.content, self.due_ns, self.deadline_ms)
@@ -141,6 +151,7 @@ _OPTIONAL: Final[dict[str, tuple[type, ...]]] = {
     "codec": (str,),
     "srtp": (bool,),
     "content": (str,),
+    "packets": (list, tuple),
 }
 
 

@@ -150,7 +150,8 @@ class InnerFlow:
     rtp_interval: int | None = None  # RTP clock ticks per packet; None: no RTP
     ssrc: int = 0
     body: Callable[[int], bytes] | None = None  # content of packet n, always of the same, even length
-    seal: Callable[[bytes], bytes] | None = None  # of an RTP packet, always longer by the same, even number of bytes
+    seal: Callable[[bytes], bytes] | None = None  # of an RTP packet, longer by SEAL_BYTES
+    templates: tuple[bytes, ...] = ()  # whole IP packets instead of all this, see traffic.templates
 
     def payload(self, sequence: int) -> bytes:
         """The UDP payload of packet n, before it is sealed."""

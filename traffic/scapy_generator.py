@@ -22,6 +22,7 @@ from traffic.esp import AES_256_GCM
 from traffic.keys import Association
 from traffic.packets import INNER_PORT, IPV6_IN_IP, NAT_T_PORT, RTP_BYTES, InnerFlow
 from traffic.sender import SecureSocket, Transmit
+from traffic.templates import TemplatePackets
 
 _security_association: Any = SecurityAssociation  # it publishes no types
 
@@ -80,6 +81,9 @@ class ScapySocket(SecureSocket):
         else:
             header = IP(src=flow.source, dst=flow.destination, tos=flow.dscp << 2, id=0, flags="DF")
         header /= UDP(sport=INNER_PORT, dport=INNER_PORT)
+        if flow.templates:
+            packets, layer = TemplatePackets(flow), type(header)
+            return lambda address, number: self._outer.send(self.encrypt(layer(packets.build(number)), address))
 
         def transmit(address: tuple[str, int], number: int) -> None:
             if flow.rtp_interval is None:

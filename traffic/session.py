@@ -285,7 +285,7 @@ class _Plan:
         flow, canary = self._flows[index], self._canaries[index]
         spi, interval = self.associations[_class(flow)].spi, flow.rtp_interval
         if index not in self.calls or interval is None:
-            return Content(index, spi, canary, interval is not None)
+            return Content(index, spi, canary, interval is not None, trails=flow.kind == "packet")
         call = self.calls[index]
         opener = Opener(call, index, canary, interval, self._options.window)
         return Content(index, spi, canary, True, call.ssrc.to_bytes(4, "big"), opener)
@@ -295,7 +295,7 @@ class _Plan:
         source, destination = self._hosts[flow.src].inner, self._hosts[flow.dst].inner
         ssrc = secrets.randbits(32) if call is None else call.ssrc
         common = source, destination, flow.dscp, index, self._canaries[index], flow.payload_bytes, flow.rtp_interval
-        return InnerFlow(*common, ssrc, flow.body, None if call is None else Sealer(call))
+        return InnerFlow(*common, ssrc, flow.body, None if call is None else Sealer(call), flow.templates)
 
 
 def _class(flow: Flow) -> tuple[str, str, int]:

@@ -93,8 +93,9 @@ _HARMLESS: Final = frozenset({Verdict.GENUINE, Verdict.LATE_OUTSIDE_WINDOW, Verd
 class Content(NamedTuple):
     """What the packets of a flow carry: which association brings them, and how to know them inside.
 
-    A call with SRTP has an `opener` (`traffic.srtp.Opener`): from a packet, and whether ESP takes it for new, the
-    packet's number in its flow, or None. It is found by its `ssrc`.
+    `trails`: its packets are any, and what marks them stands at their end. A call with SRTP has an `opener`
+    (`traffic.srtp.Opener`): from a packet, and whether ESP takes it for new, the packet's number in its flow, or None.
+    It is found by its `ssrc`.
     """
 
     flow: int  # index
@@ -103,6 +104,7 @@ class Content(NamedTuple):
     has_rtp: bool
     ssrc: bytes = b""  # 4 bytes
     opener: Callable[[bytes, bool], int | None] | None = None
+    trails: bool = False
 
 
 class Judgement(NamedTuple):
@@ -153,7 +155,9 @@ class InboundEndpoint:
         self._expired: set[int] = set()
         self._refused: dict[int, str] = {}  # by SPI, why
         self._canaries = {content.canary: content for content in contents}
-        self._contents = {content.canary: content for content in contents if content.opener is None}
+        leading = [content for content in contents if content.opener is None and not content.trails]
+        self._contents = {content.canary: content for content in leading}
+        self._trailing = {content.canary: content for content in contents if content.trails}
         self._sealed = {content.ssrc: content for content in contents if content.opener is not None}
         self._inner_addresses = frozenset(inner_addresses)
         self._clear_udp_ports = frozenset(clear_udp_ports)
@@ -349,9 +353,15 @@ class InboundEndpoint:
         if content is None:
             start += RTP_BYTES
             content = self._contents.get(payload[RTP_BYTES:start])
+        if content is None and self._trailing:
+            end = len(payload) - TAG.size
+            content = self._trailing.get(payload[max(end - CANARY_BYTES, 0) : max(end, 0)])
+            start = end if content is not None else start
         if content is None and self._sealed:
             return self._opened(spi, payload, fresh)
-        if content is None or content.spi != self._carries[spi] or content.has_rtp != (start > CANARY_BYTES):
+        if content is None or content.spi != self._carries[spi]:
+            return None
+        if not content.trails and content.has_rtp != (start > CANARY_BYTES):
             return None
         if len(payload) < start + TAG.size:
             return None

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from scapy.layers.dns import DNS, DNSQR
+from scapy.layers.inet import ICMP, IP, UDP
 from traffic_hosts import S, hosts, play, reasons_beyond_pacing, routed
 from traffic_lab import Lab
 
@@ -19,6 +21,7 @@ from traffic.gsm import joined_pages
 from traffic.messages import COMMAND, read_report
 from traffic.packets import CANARY_BYTES, RTP_BYTES, TAG, parse_frame, parse_ip
 from traffic.session import SessionOptions
+from traffic.templates import declare
 from traffic.timestamps import open_tap, receive
 
 pytestmark = pytest.mark.netns
@@ -63,6 +66,20 @@ def decrypted(frames: list[bytes], folder: Path) -> dict[int, list[bytes]]:
         payload = parse_ip(inside[1], 4).payload
         payloads[association.spi].append(payload)
     return payloads
+
+
+@pytest.mark.parametrize("generator", ["struct", "scapy"])
+def test_scapy_packets_are_flows(lab: Lab, tmp_path: Path, generator: str) -> None:
+    common = {"src": "rome", "dst": "milan", "dscp": 0, "start_ns": 0, "stop_ns": 2 * S}
+    queries = (IP() / UDP(dport=53) / DNS(qd=DNSQR(qname=f"host{number}.example")) for number in range(5))
+    flows = [
+        declare(queries, name="dns", rate_pps=10, **common),
+        declare(IP() / ICMP(), name="ping", rate_pps=5, **common),
+    ]
+    document, _ = play(flows, hosts(lab), tmp_path, 2, SessionOptions(generator=generator))
+    assert reasons_beyond_pacing(document) == []
+    assert (document["alarms"], document["unattributed"]) == ([], {})
+    assert [(flow["sent"], flow["received"]) for flow in document["flows"]] == [(20, 20), (10, 10)]
 
 
 @pytest.mark.parametrize("generator", ["struct", "scapy"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from traffic.emodel import CODECS, Call, call_over, delay_impairment, loss_impairment, mean_opinion_score, rating
@@ -75,6 +75,7 @@ def test_an_opus_call_names_its_stand_in() -> None:
     assert (ours.ie, ours.bpl) == (lender.ie, lender.bpl)
 
 
+@settings(deadline=None)
 @given(delay_ms=st.floats(20, 2_000), more_ms=st.floats(1, 500), loss=st.floats(0, 90), more=st.floats(0.1, 10))
 def test_delay_and_loss_never_improve_a_call(delay_ms: float, more_ms: float, loss: float, more: float) -> None:
     codec = CODECS["g711-plc"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from traffic.errors import MessageError
@@ -55,6 +55,7 @@ def test_a_page_has_93_characters_in_82_octets() -> None:
     assert EU_ALERT_1 == 0x1112
 
 
+@settings(deadline=None)
 @given(text=texts, seed=st.integers())
 def test_pages_in_any_order_with_copies_make_the_message(text: str, seed: int) -> None:
     pages = broadcast_pages(text)
@@ -70,6 +71,7 @@ def test_fifteen_pages_are_the_most() -> None:
         broadcast_pages("x" * (15 * 93 + 1))
 
 
+@settings(deadline=None)
 @given(data=st.binary(max_size=1228))
 def test_octets_come_back(data: bytes) -> None:
     pages = broadcast_octets(data)
@@ -113,6 +115,7 @@ def test_a_single_sms_has_160_characters_and_a_part_153() -> None:
         sms_parts("x" * (153 * 255 + 1))
 
 
+@settings(deadline=None)
 @given(text=st.text(st.sampled_from("abcé €"), min_size=1, max_size=600))
 def test_parts_in_any_order_make_the_text(text: str) -> None:
     parts = sms_parts(text)

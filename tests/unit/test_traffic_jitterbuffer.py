@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from testbed.ground.units import format_utc, parse_utc_ns
@@ -100,6 +100,7 @@ def test_the_burst_ratio_of_a_markov_chain_is_what_g107_says(p: float, q: float)
     assert burst_ratio(lost) == pytest.approx(1 / (p + q), rel=0.03)
 
 
+@settings(deadline=None)
 @given(st.lists(st.booleans(), min_size=1, max_size=60))
 def test_a_burst_ratio_is_at_least_one(pattern: list[bool]) -> None:
     assert 1 <= burst_ratio(np.array(pattern)) <= len(pattern)

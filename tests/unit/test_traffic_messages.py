@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import Geod
 
@@ -30,6 +30,7 @@ def test_a_published_position_report_is_read() -> None:
     assert (track.course_deg, track.speed_kn) == (51.0, 0.0)
 
 
+@settings(deadline=None)
 @given(
     latitude=st.floats(-85, 85),
     longitude=st.floats(-179.99, 179.99),

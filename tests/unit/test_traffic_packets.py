@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting
@@ -79,6 +79,7 @@ def test_inner_packets_are_what_scapy_would_build(
 @pytest.mark.parametrize("version", [4, 6])
 @pytest.mark.parametrize("rtp_interval", [None, 160])
 @pytest.mark.parametrize("sealed", [False, True])
+@settings(deadline=None)
 @given(sequence=st.integers(0, (1 << 64) - 1), bodies=st.lists(st.binary(min_size=22, max_size=22), min_size=1))
 def test_bodies_and_seals_are_inside_and_the_checksum_is_scapys(
     version: int, rtp_interval: int | None, sealed: bool, sequence: int, bodies: list[bytes]

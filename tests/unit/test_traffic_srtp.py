@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CTR
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from traffic_pair import CANARY, ETHERNET, FLOW, Pair, frame
 
@@ -58,6 +58,7 @@ def test_the_oracle_is_rfc_7714_and_rfc_6188() -> None:
     assert derived(master, master_salt, 2, 14).hex() == "fa31791685ca444a9e07c6c64e93"
 
 
+@settings(deadline=None)
 @given(key=st.binary(min_size=44, max_size=44), speech=st.binary(min_size=1, max_size=400))
 def test_what_we_send_is_rfc_7714(key: bytes, speech: bytes) -> None:
     call = CallKey(0x5501A0B2, key)
