@@ -103,4 +103,4 @@ def lasers_rule(*, on: bool) -> str:
 
 def traffic_of(values: Mapping[str, Any]) -> dict[str, Any]:
     """A plan's `traffic` from a topology's values."""
-    return {parameter.name: values[parameter.name] for parameter in TRAFFIC}
+    return {parameter.name: values[parameter.name] for parameter in TRAFFIC if parameter.name in values}

@@ -18,6 +18,7 @@ from testbed.orbits.lasers import Lasers
 from testbed.orbits.sites import Site
 from testbed.orbits.tracks import Place, Track
 from testbed.plan.capacity import Capacity
+from testbed.plan.cuts import Cuts
 from testbed.plan.delays import Overheads
 from testbed.plan.losses import NO_LOSS, Loss, parse_losses
 from testbed.plan.model import Routing
@@ -274,7 +275,7 @@ class Losses:
         return text
 
 
-Parameter = Choice | Switch | Whole | Losses | Text | Time
+Parameter = Choice | Switch | Whole | Losses | Cuts | Text | Time
 
 
 def parse_parameters(topology: str, declared: Sequence[Parameter], given: Mapping[str, str]) -> dict[str, Any]:
