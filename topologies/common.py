@@ -24,6 +24,8 @@ POLICY: Final = Choice("policy", "measured", "how a terminal's satellite is chos
 
 LOST: Final = Losses("lost", "none", "gateways and PoPs out of service, with seconds from the start: gw-foggia@20-40")
 
+LASERS: Final = Switch("lasers", "off", "links between satellites")
+
 ROUTING: Final = Choice(
     "routing", "plan", "who sets the routes: the plan, or FRR (OSPF) in every router", ("plan", "frr")
 )

@@ -60,7 +60,7 @@ SPANS: Final = (
 """Assumption: carriers publish no maps; along the coasts and motorways, and by sea to the islands."""
 
 ROUTE_FACTOR: Final = 1.4
-"""Assumption: a span over its great circle, such that Rome to Milan, three spans, is 1.5 times its own, as core fibre is
+"""Assumption: a span over its great circle, so that Rome to Milan, three spans, is 1.5 times its own, as core fibre is
 (textbook)."""
 
 DETECTION_NS: Final = 1_000_000_000
