@@ -160,7 +160,7 @@ class Scenario:
     core_buffer_ns: int
     flows: Callable[[int], tuple[dict[str, Any], ...]]
     constellation: tuple[str, ...] = ()
-    maximum_altitude_m: float = inf  # nor do satellites above
+    maximum_altitude_m: float = inf  # nor do satellites above, which may pass packets on
     lost: tuple[Loss, ...] = ()
     lasers: Lasers | None = None  # links between satellites; without them each lands for itself
     capacity: Capacity | None = None  # user links' rates drawn for each slot; without it the terminal's, constant
