@@ -12,6 +12,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from testbed.ground.units import format_utc
 from testbed.plan.model import Plan
 from testbed.report.checks import Check
 from testbed.report.evidence import GENUINE, Evidence
@@ -34,13 +35,14 @@ class Packets(NamedTuple):
 
 def with_services(evidence: Evidence, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The flows of a report, each with `call`, `deadlines` or `delivery` where its kind has them."""
-    return [row | _service(evidence, number, row) for number, row in enumerate(rows)]
+    declared = {flow["name"]: flow for flow in evidence.plan.flows}
+    return [row | _service(evidence, number, row, declared.get(row["name"], {})) for number, row in enumerate(rows)]
 
 
 def service_checks(evidence: Evidence, rows: list[dict[str, Any]]) -> Iterator[Check]:
     """A check "service:<flow>" for each flow that declares what it must get; `rows` as `with_services` returns them."""
-    flows = evidence.flows
-    for number, declared in enumerate(evidence.plan.flows):
+    flows, by_name = evidence.flows, {row["name"]: row for row in rows}
+    for declared in evidence.plan.flows:
         accepted: Mapping[str, float] = declared.get("acceptance", {})
         name = f"service:{declared['name']}"
         if not accepted:
@@ -48,10 +50,10 @@ def service_checks(evidence: Evidence, rows: list[dict[str, Any]]) -> Iterator[C
         if flows is None or not flows["valid"]:
             why = "the flows left no result" if flows is None else "the flow measurement is not valid"
             yield Check(name, False, f"not judged: {why}", judged=False)
-        elif not rows[number]["sent"]:
+        elif not (row := by_name.get(declared["name"], {})).get("sent"):
             yield Check(name, False, "not judged: nothing was sent", judged=False)
         else:
-            yield _judged(name, rows[number], accepted)
+            yield _judged(name, row, accepted)
 
 
 def _judged(name: str, row: dict[str, Any], accepted: Mapping[str, float]) -> Check:
@@ -87,15 +89,13 @@ def _figure(value: float | None) -> str:
     return "not measured" if value is None else f"{value:.4g}"
 
 
-def _service(evidence: Evidence, number: int, row: dict[str, Any]) -> dict[str, Any]:
-    """What the flow's kind adds to its row."""
-    plan = evidence.plan
-    declared = plan.flows[number] if number < len(plan.flows) else {}
+def _service(evidence: Evidence, number: int, row: dict[str, Any], declared: Mapping[str, Any]) -> dict[str, Any]:
+    """What the flow's kind adds to its row, the `number`th of the session's."""
     packets = packets_of(evidence.packets[evidence.packets["flow"] == number])
     if not len(packets.tx_ns):
         return {}
     if row["kind"] == "voice":
-        return {"call": _call(plan, packets, row["rate_pps"], declared.get("codec", DEFAULT_CODEC))}
+        return {"call": _call(evidence.plan, packets, row["rate_pps"], declared.get("codec", DEFAULT_CODEC))}
     if row["kind"] not in DEADLINES:
         return {}
     parts, deadline_ms = parts_of(row["kind"], declared.get("content", "")), declared.get("deadline_ms", 0)
@@ -110,6 +110,8 @@ def _call(plan: Plan, packets: Packets, rate_pps: float, codec: str) -> dict[str
     interval_ns = round(_NS_PER_S / rate_pps)
     work = (*packets, interval_ns, CODECS[codec])
     call = judge_call(*work, Buffer(), plan.start_ns, plan.speed)
+    for slot in call["per_slot"]:
+        slot["start"] = format_utc(slot.pop("start_ns"))
     fixed = judge_call(*work, FIXED_60, plan.start_ns, plan.speed)
     return call | {"fixed_60ms": {name: fixed[name] for name in ("R", "MOS", "loss_effective", "m2e_ms", "gaps")}}
 

@@ -33,6 +33,13 @@ def test_a_call_is_rated_in_all_and_in_each_slot(files: Files, tmp_path: Path) -
     (call,) = [flow["call"] for flow in report_of(files, tmp_path)["flows"] if "call" in flow]
     assert call["label"] == "estimate, narrowband, ITU-T G.107"
     assert [slot["packets"] for slot in call["per_slot"]] == [600, 750, 750, 750, 150]
+    assert [slot["start"][11:19] for slot in call["per_slot"]] == [
+        "05:59:57",
+        "06:00:12",
+        "06:00:27",
+        "06:00:42",
+        "06:00:57",
+    ]
     # 3 packets of 20 ms are lost at each handover of 60 ms; the first slot, before :12, has none.
     assert [round(slot["loss_effective"] * slot["packets"]) for slot in call["per_slot"]] == [0, 3, 3, 3, 3]
     assert call["loss_effective"] == pytest.approx(12 / 3000)
@@ -176,3 +183,15 @@ def test_the_pages_show_calls_and_messages(files: Files, tmp_path: Path) -> None
     page = (tmp_path / "report.html").read_text()
     assert "Calls: estimate, narrowband, ITU-T G.107" in page
     assert "Messages: from the first packet sent" in page
+    assert "voice-rome in slots of 15 s, estimate, narrowband, ITU-T G.107" in page
+    assert "2026-06-14T06:00:12Z" in page
+
+
+def test_flows_that_the_session_did_not_run_shift_no_others(files: Files, tmp_path: Path) -> None:
+    declare(files, 0, acceptance={"mos_min": 3.6})
+    declare(files, 1, kind="message", deadline_ms=30.0)
+    files.change_plan(flows=({"name": "pages", "acceptance": {"loss_max": 0}}, *files.plan.flows))
+    report = report_of(files, tmp_path)
+    assert check(report, "service:voice-rome")["passed"]
+    assert check(report, "service:pages")["detail"] == "not judged: nothing was sent"
+    assert report["flows"][1]["deadlines"]["deadline_ms"] == 30

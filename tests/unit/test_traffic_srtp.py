@@ -192,3 +192,23 @@ def test_keys_are_for_the_owner_alone(tmp_path: Path) -> None:
     assert [(entry["flow"], len(entry["key"]), len(entry["salt"])) for entry in written] == [(0, 64, 24), (3, 64, 24)]
     with pytest.raises(SessionError, match="never written over others"):
         save_call_keys(keys, tmp_path)
+
+
+def test_a_call_goes_on_under_a_renewed_association() -> None:
+    pair = SealedPair()
+    assert pair.judge(pair.send()).verdict is Verdict.GENUINE
+    pair.endpoint.install(InboundSa(SPI + 1, KEY[::-1], SALT), SPI)
+    pair.outbound = OutboundSa(SPI + 1, KEY[::-1], SALT)
+    judgement = pair.judge(pair.send())
+    assert (judgement.verdict, judgement.flow, judgement.sequence) == (Verdict.GENUINE, 7, 1)
+
+
+@settings(deadline=None, max_examples=300)
+@given(data=st.binary(max_size=120), first=st.integers(0, 255), fresh=st.booleans())
+def test_no_bytes_upset_an_opener(data: bytes, first: int, fresh: bool) -> None:
+    call = CallKey(0x01020304, bytes(44))
+    opener = Opener(call, 7, CANARY, 160, 64)
+    packet = bytes([first]) + data[:7].ljust(7, b"\0") + call.ssrc.to_bytes(4, "big") + data[7:]
+    assert opener(packet, fresh) is None
+    assert opener(packet[: len(data)], fresh) is None
+    assert opener(sealed_rtp(call, 0, Sealer(call)), True) == 0

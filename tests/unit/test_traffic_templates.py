@@ -133,6 +133,9 @@ def test_any_packet_is_known_on_arrival(name: str) -> None:
         judgement = endpoint.judge(data)
         assert judgement is not None
         assert (judgement.verdict, judgement.flow, judgement.sequence) == (Verdict.GENUINE, 7, number)
+    clear = endpoint.judge(bytes(12) + (b"\x08\x00" if version == 4 else b"\x86\xdd") + bytes(packets.build(4)))
+    assert clear is not None
+    assert (clear.verdict, clear.flow) == (Verdict.PLAINTEXT_LEAK, 7)
     cut = bytes(packets.build(9))[:-1]
     judgement = endpoint.judge(frame(outbound.encrypt(cut, flow.next_header)))
     assert judgement is not None
