@@ -51,7 +51,7 @@ def service_checks(evidence: Evidence, rows: list[dict[str, Any]]) -> Iterator[C
             why = "the flows left no result" if flows is None else "the flow measurement is not valid"
             yield Check(name, False, f"not judged: {why}", judged=False)
         elif not (row := by_name.get(declared["name"], {})).get("sent"):
-            yield Check(name, False, "not judged: nothing was sent", judged=False)
+            yield Check(name, False, "nothing was sent", (f"service: flow {declared['name']}: nothing was sent",))
         else:
             yield _judged(name, row, accepted)
 
