@@ -11,7 +11,7 @@ from traffic.emodel import CODECS
 from traffic.errors import FlowError, MessageError
 from traffic.messages import BODY_BYTES, Body, body_of, parse_track, parts_of
 from traffic.packets import CANARY_BYTES, RTP_BYTES, RTP_CLOCK_HZ, SEAL_BYTES, TAG
-from traffic.templates import check_template
+from traffic.templates import check_template, declare
 
 FlowKind = Literal["voice", "bulk", "message", "stream", "track", "sms", "alert", "packet"]
 """A telephone call; a transfer; commands; a sensor; position reports; SMS; cell broadcast pages; any packets."""
@@ -108,6 +108,12 @@ class Flow:
                 raise FlowError(f"{where}: acceptance {name} {value!r} is not a number from 0 to {most:g}")
         if "delivered_within_deadline_min" in self.acceptance and not self.deadline_ms:
             raise FlowError(f"{where}: acceptance delivered_within_deadline_min needs a deadline_ms")
+
+    @classmethod
+    def from_packets(cls, packets: Any, **fields: Any) -> Flow:
+        """A flow of a Scapy packet, a list or a generator of them, and the other fields; see `traffic.templates`."""
+        (flow,) = parse_flows([declare(packets, **fields)])
+        return flow
 
     def due_ns(self, number: int) -> int:
         """Schedule time at which packet `number`, from 0, shall leave."""

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
+import pytest
+from orbit_data import START_NS
+from plan_data import dense
+
+from testbed.plan.build import build_plan
+from testbed.plan.model import load, save
 from topologies.services import SERVICES, emergency, government, military, services
 from topologies.starlink_italy import scenario
 from traffic.flows import ACCEPTANCE, parse_flows
@@ -63,3 +69,9 @@ def test_an_alert_reaches_every_phone_within_its_deadline_if_nothing_is_lost() -
         if flow.kind == "alert":
             assert flow.parts / flow.rate_pps * 1e3 < flow.deadline_ms / 2
             assert flow.parts > 1
+
+
+def test_a_plan_keeps_what_services_declare(tmp_path: Path) -> None:
+    plan = build_plan(scenario(services="government"), dense(), START_NS, 2 * S)
+    save(plan, tmp_path)
+    assert parse_flows(load(tmp_path).flows) == parse_flows(services("government", 2 * S, "rome", "taranto", "dc-rome"))

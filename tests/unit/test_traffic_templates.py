@@ -18,7 +18,7 @@ from traffic_pair import CANARY, KEY, SALT, SPI, frame
 
 from traffic.errors import ConfigurationError, FlowError
 from traffic.esp import InboundSa, OutboundSa
-from traffic.flows import parse_flows
+from traffic.flows import Flow, parse_flows
 from traffic.packets import TAG, InnerFlow
 from traffic.templates import LARGEST_BYTES, MOST_PACKETS, TRAILER_BYTES, TemplatePackets, as_hex, captured, declare
 from traffic.verdicts import Content, InboundEndpoint, Verdict
@@ -83,6 +83,7 @@ def test_lists_and_generators_begin_again() -> None:
     flow = flow_of((IP() / UDP(dport=port) for port in (1, 2, 3)), 4)
     packets = TemplatePackets(flow)
     assert [IP(bytes(packets.build(number)))[UDP].dport for number in range(5)] == [1, 2, 3, 1, 2]
+    assert Flow.from_packets(IP() / UDP(), **FIELDS) == parse_flows([declare(IP() / UDP(), **FIELDS)])[0]
     endless = (IP() / UDP(dport=7) for _ in iter(int, 1))
     assert len(as_hex(endless)) == MOST_PACKETS
 
