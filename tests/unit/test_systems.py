@@ -104,8 +104,17 @@ def test_each_is_registered_and_has_its_page(name: str) -> None:
     assert project["entry-points"]["testbed.topologies"][module.NAME] == f"topologies.{name}:scenario"
     folder = "topologies" if module.NAME == "starlink-italy" else "systems"
     page = (PROJECT / "docs" / folder / f"{module.NAME}.md").read_text()
+    shared = (PROJECT / "docs/systems/README.md").read_text()
+    assert f"({'' if folder == 'systems' else '../topologies/'}{module.NAME}.md)" in shared
     for parameter in module.PARAMETERS:
-        assert f"`{parameter.name}" in page, f"{module.NAME}: parameter {parameter.name} is not on its page"
+        told = page if folder == "topologies" else page + shared
+        assert f"`{parameter.name}" in told, f"{module.NAME}: parameter {parameter.name} is not on its page"
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_scapy_gets_fewer_packets_to_build(name: str) -> None:
+    flows = topology(name).scenario(generator="scapy").flows(10 * S)
+    assert sum(flow["rate_pps"] for flow in flows) <= 75
 
 
 def test_the_same_request_is_the_same_plan() -> None:
