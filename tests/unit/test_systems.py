@@ -259,6 +259,7 @@ def test_twelve_sites_are_at_least_twelve_and_reach_both_data_centres() -> None:
         asked = topology(name).scenario(sites="twelve")
         assert len(asked.terminals) >= 12
         assert {centre.host for centre in asked.centres} == {"dc-rome", "dc-milan"}
+        assert "twelve sites to data centres in Rome and Milan" in asked.title
         assert {host for host, _ in asked.pairs} == {terminal.host for terminal in asked.terminals}
     two = topology("starlink_italy").scenario()
     assert [terminal.host for terminal in two.terminals] == ["rome", "taranto"]
