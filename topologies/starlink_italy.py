@@ -52,7 +52,6 @@ from topologies.sites import FRANKFURT_POP, LANDING, MILAN_POP, STARLINK_GATEWAY
 
 NAME = "starlink-italy"
 TITLE = "Italian government on Starlink: Rome and Taranto to a data centre in Rome, via the Milan PoP"
-TWELVE_TITLE = "Italian government on Starlink: twelve sites to data centres in Rome and Milan, via the Milan PoP"
 
 RAIN_PERCENT = ("1", "0.1", "0.01")
 """What P.618 says of a year, as in docs/radio.md."""
@@ -146,7 +145,7 @@ def scenario(**parameters: str) -> Scenario:
         raise ScenarioError(f"{NAME}: rain and load act on rates drawn for each slot: add -p capacity=slots")
     return Scenario(
         name=NAME,
-        title=TITLE if values["sites"] == "two" else TWELVE_TITLE,
+        title=asked.title(TITLE),
         terminals=asked.terminals(MASK_DEG, USER_UP_BPS, USER_DOWN_BPS),
         gateways=tuple(
             Gateway(f"gw-{site.name}", site, MASK_DEG, tuple(pop.name for pop in pops), FEEDER_BPS, country)
