@@ -48,6 +48,7 @@ from topologies.common import (
     variation_rule,
 )
 from topologies.government import SITES, users
+from topologies.services import SERVICES
 from topologies.sites import FRANKFURT_POP, LANDING, MILAN_POP, STARLINK_GATEWAYS
 
 NAME = "starlink-italy"
@@ -76,6 +77,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     LASERS,
     ROUTING,
     Choice("domains", "one", "who runs the routers: one for all, or operator, carrier, government", ("one", "three")),
+    SERVICES,
     *TRAFFIC,
 )
 
@@ -161,7 +163,9 @@ def scenario(**parameters: str) -> Scenario:
         fibre_bps=FIBRE_BPS,
         user_buffer_ns=USER_BUFFER_NS,
         core_buffer_ns=CORE_BUFFER_NS,
-        flows=lambda duration_ns: asked.flows(duration_ns, light=values["generator"] == "scapy"),
+        flows=lambda duration_ns: asked.flows(
+            duration_ns, services=values["services"], light=values["generator"] == "scapy"
+        ),
         lost=parse_losses(values["lost"]),
         lasers=Lasers() if values["lasers"] else None,
         capacity=Capacity(ITALY, values["load"] / 100) if drawn else None,
