@@ -61,7 +61,8 @@ class HostSockets:
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """How a session protects and sends. `clear_udp_ports`: of probes, which may arrive unencrypted.
+    """How a session protects and sends. `clear_udp_ports`: of probes, which may arrive unencrypted; `clear_tcp_ports`:
+    of services over TCP beside the session.
 
     `profile`: where keys come from, 'manual' or a key exchange of traffic.profiles; the rest is for the latter, see
     `traffic.keying.make_terms`. Raises ConfigurationError.
@@ -72,6 +73,7 @@ class SessionOptions:
     generator: Generator = "struct"
     suite: str = AES_256_GCM
     clear_udp_ports: tuple[int, ...] = ()
+    clear_tcp_ports: tuple[int, ...] = ()
     profile: str = MANUAL
     rekey_s: float = 3600.0
     expire_s: float = 0.0
@@ -231,6 +233,7 @@ class _Plan:
                 [self._content(index) for index, flow in enumerate(self._flows) if flow.dst == name],
                 {_packed(host.inner) for host in self._hosts.values()},
                 self._options.clear_udp_ports,
+                self._options.clear_tcp_ports,
             )
             for name in self._hosts
         }
