@@ -44,6 +44,7 @@ from topologies.common import (
     variation_of,
     variation_rule,
 )
+from topologies.internet import INTERNET, internet
 from topologies.services import government
 from topologies.sites import FRANKFURT_POP, LANDING, MILAN_POP, ROME, STARLINK_GATEWAYS, TARANTO
 
@@ -72,6 +73,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     ROUTING,
     Choice("domains", "one", "who runs the routers: one for all, or operator, carrier, government", ("one", "three")),
     *TRAFFIC,
+    INTERNET,
 )
 
 MASK_DEG = 25.0
@@ -148,8 +150,9 @@ def scenario(**parameters: str) -> Scenario:
         fibre_bps=FIBRE_BPS,
         user_buffer_ns=USER_BUFFER_NS,
         core_buffer_ns=CORE_BUFFER_NS,
-        flows=lambda duration_ns: government(
-            duration_ns, "rome", "taranto", "dc-rome", light=values["generator"] == "scapy"
+        flows=lambda duration_ns: (
+            *government(duration_ns, "rome", "taranto", "dc-rome", light=values["generator"] == "scapy"),
+            *internet(values["internet"], "rome", "dc-rome", duration_ns),
         ),
         lost=parse_losses(values["lost"]),
         capacity=Capacity(ITALY, values["load"] / 100) if drawn else None,

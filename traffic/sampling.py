@@ -12,7 +12,7 @@ import struct
 from collections.abc import Collection
 from typing import Final
 
-from traffic.packets import TCP
+from traffic.packets import TCP, UDP
 from traffic.timestamps import SO_ATTACH_FILTER
 
 SHARE: Final = 64
@@ -29,20 +29,21 @@ _INSTRUCTION: Final = struct.Struct("=HBBI")  # struct sock_filter
 
 
 def thin(tap: socket.socket, ports: Collection[int]) -> None:
-    """From now on show a tap one in SHARE of the IPv4 frames of TCP to or from these ports."""
+    """From now on show a tap one in SHARE of the IPv4 frames of TCP and UDP to or from these ports."""
     listed = sorted(ports)
     if not listed:
         return
     count = len(listed)
-    accept = 7 + 2 * (1 + count)  # number of the instruction that lets a frame through
+    accept = 8 + 2 * (1 + count)  # number of the instruction that lets a frame through
     sample = accept + 1
     program = [
         (_LOAD_HALF, 0, 0, 12),
         (_EQUAL, 0, accept - 2, _ETHERTYPE_IPV4),
         (_LOAD_BYTE, 0, 0, 23),
-        (_EQUAL, 0, accept - 4, TCP),
+        (_EQUAL, 1, 0, TCP),
+        (_EQUAL, 0, accept - 5, UDP),
         (_LOAD_HALF, 0, 0, 20),
-        (_ANY_OF, accept - 6, 0, 0x1FFF),  # a later fragment: no ports
+        (_ANY_OF, accept - 7, 0, 0x1FFF),  # a later fragment: no ports
         (_LOAD_HEADER_LENGTH, 0, 0, 14),
     ]
     for place in (14, 16):  # source port, destination port
