@@ -49,7 +49,7 @@ def web(name: str, src: str, dst: str, duration_ns: int) -> Flow:
 
 
 def tcp(name: str, src: str, dst: str, duration_ns: int, *, algorithm: str = "cubic", protect: str = "none") -> Flow:
-    """One transfer as fast as it goes, almost as long as the plan. `protect`: xfrm for an ESP tunnel of the kernel's."""
+    """One transfer as fast as it goes, almost as long as the plan. `protect`: xfrm for the kernel's ESP."""
     flow = _service(name, "tcp", src, dst, duration_ns)
     seconds = (flow["stop_ns"] - flow["start_ns"]) // _NS_PER_S
     return flow | {"algorithm": algorithm, "protect": protect, "seconds": seconds}
