@@ -77,8 +77,9 @@ def client_command(flow: TcpFlow, address: str, port: int, *, reverse: bool) -> 
     """iperf3's end that connects to the other one; `reverse`: and then receives."""
     command = ["iperf3", "--json", "--client", address, "--port", str(port), "--time", f"{flow.seconds}"]
     command += ["--congestion", flow.algorithm, "--tos", str(flow.dscp << 2), "--get-server-output"]
-    command += ["--connect-timeout", str(CONNECT_TIMEOUT_MS), "--rcv-timeout", str(IDLE_TIMEOUT_MS)]
-    return [*command, "--reverse"] if reverse else command
+    command += ["--connect-timeout", str(CONNECT_TIMEOUT_MS)]
+    idle = str(IDLE_TIMEOUT_MS)
+    return [*command, "--rcv-timeout", idle, "--reverse"] if reverse else [*command, "--snd-timeout", idle]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""A tap beside a bulk transfer: the kernel shows it few of the transfer's frames, and all others.
+"""A tap beside services over TCP: the kernel shows it few of their frames, and all others.
 
-A transfer in the clear brings thousands of frames a second, of which a receiver in Python would lose some and with
+A page or a transfer brings thousands of frames a second, of which a receiver in Python would lose some and with
 them the flows' own. Classic BPF on the tap picks a random share (Linux, Documentation/networking/filter.rst).
 """
 
@@ -16,7 +16,7 @@ from traffic.packets import TCP, UDP
 from traffic.timestamps import SO_ATTACH_FILTER
 
 SHARE: Final = 64
-"""Of the frames of a transfer one in so many is shown, by chance; a power of two."""
+"""Of a service's frames one in so many is shown, by chance; a power of two."""
 
 _LOAD_HALF, _LOAD_BYTE, _LOAD_WORD = 0x28, 0x30, 0x20  # of the frame, at a place
 _LOAD_HALF_BEHIND: Final = 0x48  # at a place behind X

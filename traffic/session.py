@@ -41,6 +41,7 @@ WAITING_TIME_NS: Final = 1_500_000_000
 """A packet that has not arrived this long after the last one left is lost (RFC 7680, 2.6)."""
 
 _NS_PER_S: Final = 1_000_000_000
+_SENT_AT_ONCE: Final = 16  # packets that are due, before taps are looked at again: a full tap must not delay them
 _DRAIN_INTERVAL_NS: Final = 20_000_000  # how long arrivals wait at most while there is nothing to send
 
 
@@ -158,8 +159,11 @@ def _loop(
     drained_ns = reported_ns = now_ns
     while now_ns < end_ns:
         due_ns = sender.next_ns
-        if due_ns is not None and due_ns <= now_ns:
+        for _ in range(_SENT_AT_ONCE):
+            if due_ns is None or due_ns > now_ns:
+                break
             sender.send_next()
+            due_ns = sender.next_ns
         if now_ns - drained_ns >= _DRAIN_INTERVAL_NS:
             sender.collect_stamps(clock.start_realtime_ns)
             if not receiver.drain():

@@ -79,9 +79,9 @@ class Internet:
         return tuple(port for port, _ in (*self._pages, *self._transfers))
 
     @property
-    def bulk_ports(self) -> tuple[int, ...]:
-        """Those, of TCP and UDP, whose frames are too many to be looked at each."""
-        return (*(port for port, _ in self._transfers), *self.clear_udp_ports)
+    def crowded_ports(self) -> tuple[int, ...]:
+        """Of TCP and UDP: what passes there is too much to be looked at frame by frame."""
+        return (*self.clear_tcp_ports, *self.clear_udp_ports)
 
     @property
     def clear_udp_ports(self) -> tuple[int, ...]:

@@ -98,7 +98,7 @@ class Workload:
         with node.namespace.entered():
             udp = open_udp(address, NAT_T_PORT, tx_stamps=True, no_checksum=True)
             tap = open_tap(node.intfList()[0].name)
-        thin(tap, self._internet.bulk_ports)
+        thin(tap, self._internet.crowded_ports)
         inside = self._wiring.plan.node(name).inside
         return HostSockets(name=name, address=address, inner=lan.inner, inside=inside, udp=udp, tap=tap)
 
