@@ -45,6 +45,7 @@ def test_the_declared_defaults():
         "generator": "struct",
         "adversary": "none",
         "adversary_every": "64",
+        "internet": "off",
     }
     assert (found.access.order, found.access.outage_ns) == ("hold", 20 * MS)
     assert found.traffic == {
