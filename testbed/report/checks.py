@@ -16,7 +16,7 @@ import numpy as np
 from testbed.plan.expected import planned_loss
 from testbed.plan.model import Plan
 from testbed.report.evidence import Evidence, lost_tx_ns
-from testbed.report.internet import encrypted, findings, over_tcp
+from testbed.report.internet import encrypted, findings, over_tcp, queues_behind
 from testbed.report.routing import leaked
 from testbed.report.words import CAUGHT_AS, HARMLESS
 
@@ -246,19 +246,24 @@ def _flow_loss(evidence: Evidence, flows: dict[str, Any]) -> Check:
         replace(event, window_ns=event.window_ns + AFTERMATH_NS) if event.window_ns else event for event in plan.events
     )
     tolerant = replace(plan, events=lasting)
+    declared = {flow.get("name"): flow for flow in plan.flows}
     reasons = []
-    lost = unplanned = 0
+    lost = unplanned = queued = 0
     for number, flow in enumerate(flows["flows"]):
         tx_ns = lost_tx_ns(evidence.packets[evidence.packets["flow"] == number])
         lost += len(tx_ns)
         tx_ns = tx_ns[~planned_loss(tolerant, flow["src"], flow["dst"], tx_ns)]
-        if len(tx_ns):
+        if len(tx_ns) and queues_behind(declared.get(flow["name"], flow), plan.flows):
+            queued += len(tx_ns)
+        elif len(tx_ns):
             unplanned += len(tx_ns)
             reasons.append(
                 f"traffic: flow {flow['name']} ({flow['src']}→{flow['dst']}) lost {len(tx_ns):,} of {flow['sent']:,} "
                 f"packets outside planned handover windows, the first sent at {tx_ns[0] / 1e9:.3f} s"
             )
     told = f"{unplanned:,} of {lost:,} lost packets were sent outside planned handover windows"
+    if queued:
+        told += f"; {queued:,} more shared a best-effort queue with TCP"
     if lossy := _lossy_links(plan):
         return Check("flow-loss", True, f"not judged: {lossy} links lose packets by plan; {told}", judged=False)
     return _verdict("flow-loss", reasons, told)

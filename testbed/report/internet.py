@@ -25,6 +25,25 @@ def over_tcp(flows: Iterable[Mapping[str, Any]]) -> bool:
     return any(flow.get("kind") in KINDS for flow in flows)
 
 
+def queues_behind(flow: Mapping[str, Any], flows: Iterable[Mapping[str, Any]]) -> bool:
+    """May a declared encrypted flow lose packets to a queue that a service over TCP fills?
+
+    If both are best effort and have an access link and direction in common. TCP fills a queue until it loses something.
+    """
+    return _best_effort(flow) and any(
+        _best_effort(other) and (flow["src"] == source or flow["dst"] == sink)
+        for other in flows
+        if other.get("kind") in KINDS
+        for source, sink in [(other["src"], other["dst"])[:: -1 if other["kind"] == "web" else 1]]
+    )
+
+
+def _best_effort(flow: Mapping[str, Any]) -> bool:
+    """The last band of `testbed.kernel.queues`."""
+    dscp = flow.get("dscp", 0)
+    return dscp < 48 and dscp not in (44, 46) and not 8 <= dscp <= 39
+
+
 def services(internet: dict[str, Any]) -> list[dict[str, Any]]:
     """One dictionary per declared flow, as `traffic.web` and `traffic.bulk` write them."""
     found: list[dict[str, Any]] = internet["services"]

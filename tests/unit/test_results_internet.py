@@ -11,7 +11,7 @@ import pytest
 from results_lab import assert_fails, check, report_of
 from run_fixture import Files, make_files
 
-from testbed.report.internet import KINDS, limits, rows
+from testbed.report.internet import KINDS, limits, queues_behind, rows
 from testbed.report.results import write_report
 from testbed.report.text import print_report
 from traffic import bulk, web
@@ -112,6 +112,27 @@ def test_a_plan_without_services_has_no_such_check(tmp_path: Path) -> None:
     report = report_of(make_files(), tmp_path)
     assert report["internet"] is None
     assert "internet" not in [check["name"] for check in report["checks"]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "service", "flow", "shared"),
+    [
+        ("tcp", ("rome", "dc"), ("rome", "dc", 0), True),  # up the same access link
+        ("tcp", ("rome", "dc"), ("dc", "rome", 0), False),
+        ("tcp", ("rome", "dc"), ("rome", "dc", 46), False),  # expedited forwarding has a band of its own
+        ("tcp", ("rome", "dc"), ("taranto", "milan", 0), False),
+        ("web", ("rome", "dc"), ("dc", "rome", 0), True),  # pages come down
+        ("web", ("rome", "dc"), ("rome", "dc", 0), False),
+        ("tcp", ("dc", "rome"), ("milan", "rome", 0), True),  # down the same access link
+    ],
+)
+def test_which_flows_may_lose_packets_to_tcp(
+    kind: str, service: tuple[str, str], flow: tuple[str, str, int], shared: bool
+) -> None:
+    other = {"kind": kind, "src": service[0], "dst": service[1], "dscp": 0}
+    declared = {"kind": "bulk", "src": flow[0], "dst": flow[1], "dscp": flow[2]}
+    assert queues_behind(declared, [declared, other]) == shared
+    assert not queues_behind(declared, [declared])
 
 
 def test_a_row_for_each_service() -> None:
