@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import socket
 import stat
 import subprocess
 import sys
@@ -27,6 +28,9 @@ from topologies.internet import tcp
 from topologies.starlink_italy import USER_UP_BPS, scenario
 
 SECONDS = 10
+SERVER_SHARE = bytes.fromhex("0033 0464 11ec 0460")
+"""How the ServerHello says X25519MLKEM768: extension key_share, 1,124 bytes, group 4588, a share of 1,120 bytes."""
+
 START = "2026-06-14T06:00:08Z"  # a slot begins at :12
 
 
@@ -68,10 +72,15 @@ def round_trip_ms(plan: Plan, source: str, destination: str) -> float:
     return total
 
 
-def not_starved(report: dict[str, Any]) -> list[str]:
-    """Reasons that a busy machine does not explain."""
-    busy = ("starved", "late", "off its plan", "lost", "too few", "could not be judged", "lack a kernel time stamp")
-    return [reason for reason in report["reasons"] if not any(word in reason for word in busy)]
+def assert_well(report: dict[str, Any]) -> dict[str, Any]:
+    """The only service went well and raised no alarm; what a busy machine does to delays is not judged here."""
+    check = next(check for check in report["checks"] if check["name"] == "internet")
+    assert check["passed"], report["reasons"]
+    assert (report["alarm_count"], report["alarms"], report["unattributed"]) == (0, [], {})
+    (told,) = report["internet"]["services"]
+    assert (told["failed"], told["errors"]) == (0, [])
+    found: dict[str, Any] = told
+    return found
 
 
 def test_pages_load_through_the_nat_with_a_post_quantum_handshake(
@@ -79,9 +88,8 @@ def test_pages_load_through_the_nat_with_a_post_quantum_handshake(
 ) -> None:
     (web,) = (flow for flow in plan.flows if flow["kind"] == "web")
     report = play(web, pcap=True)
-    assert not_starved(report) == []
-    (told,) = report["internet"]["services"]
-    assert (told["failed"], told["group"], told["errors"]) == (0, "X25519MLKEM768", [])
+    told = assert_well(report)
+    assert told["group"] == "X25519MLKEM768"
     assert told["loads"] >= 1
     trip_ms = round_trip_ms(plan, "rome", "dc-rome")
     assert trip_ms > 20  # access alone is 13.4 ms, fibre to Milan and back 14 ms
@@ -91,50 +99,38 @@ def test_pages_load_through_the_nat_with_a_post_quantum_handshake(
         assert min(load["connect_ms"]) >= trip_ms
         assert min(load["handshake_ms"]) >= trip_ms
         assert load["first_byte_ms"] >= trip_ms
-    assert report["alarm_count"] == 0  # pages are no plaintext injected, and hold no canary
     folder = Path(report["run_dir"]) / "internet"
     for name in ("dc-rome.key", f"{web['name']}.keys"):
         assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
     capture = Path(report["run_dir"]) / "pcap" / "dc-rome.pcap"
-    fields = ["-Y", "tls.handshake.type == 2", "-T", "fields", "-e", "tls.handshake.extensions_key_share_group"]
-    command = ["tshark", "-r", str(capture), "-d", "tcp.port==8443,tls", *fields]
-    groups = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    assert set(groups) == {"4588"}  # X25519MLKEM768 by its number
+    hellos = capture.read_bytes().count(SERVER_SHARE)
+    assert hellos >= max(len(load["handshake_ms"]) for load in told["list"])
 
 
 @pytest.mark.parametrize("algorithm", ["cubic", "bbr"])
 def test_an_upload_gets_what_the_access_link_has(play: Callable[..., dict[str, Any]], algorithm: str) -> None:
     report = play(tcp("upload", "rome", "dc-rome", SECONDS * 10**9, algorithm=algorithm))
-    assert not_starved(report) == []
-    (told,) = report["internet"]["services"]
-    assert (told["failed"], told["algorithm"], told["seconds"]) == (0, algorithm, 8)
+    told = assert_well(report)
+    assert (told["algorithm"], told["seconds"]) == (algorithm, 8)
     assert 1e6 < told["goodput_bps"] <= USER_UP_BPS
     assert told["limited_by"] in ("network", "machine")
-    assert report["alarm_count"] == 0
     assert told["rtt_ms"]["min"] > 20
 
 
 def test_an_upload_in_the_kernels_own_tunnel_is_encrypted_all_the_way(play: Callable[..., dict[str, Any]]) -> None:
     report = play(tcp("upload", "rome", "dc-rome", SECONDS * 10**9, protect="xfrm"), pcap=True)
-    assert not_starved(report) == []
-    (told,) = report["internet"]["services"]
-    assert told["errors"] == []
+    told = assert_well(report)
     assert 1e6 < told["goodput_bps"] <= USER_UP_BPS
     assert told["tunnel"]["to_server"]["bytes"] > told["received_bytes"]
     assert told["tunnel"]["to_server"]["failed"] == told["tunnel"]["to_client"]["failed"] == 0
-    assert report["alarm_count"] == 0
     capture = Path(report["run_dir"]) / "pcap" / "rome.pcap"
-    command = ["tshark", "-r", str(capture), "-Y", "ip.src == 10.65.0.1 && tcp", "-T", "fields", "-e", "tcp.len"]
-    assert (
-        subprocess.run(command, capture_output=True, text=True, check=True).stdout.split() == []
-    )  # none left in clear
+    inner = socket.inet_aton("10.65.0.1") + socket.inet_aton("10.65.0.2")  # source and destination, as in a header
+    assert inner not in capture.read_bytes()  # what leaves the host is ESP: its own packets are not seen in the clear
 
 
 def test_a_download_is_the_servers_to_send_and_the_clients_to_ask_for(play: Callable[..., dict[str, Any]]) -> None:
     flow = tcp("download", "dc-rome", "rome", SECONDS * 10**9) | {"seconds": 3}
     report = play(flow)
-    (told,) = report["internet"]["services"]
-    assert (told["failed"], told["errors"]) == (0, [])
+    told = assert_well(report)
     assert told["goodput_bps"] > 1e6
     assert json.loads((Path(report["run_dir"]) / "internet" / "download.iperf3.json").read_text())["start"]
-    assert report["alarm_count"] == 0
