@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 KINDS: Final = ("web", "tcp")
 """Of declared flows: those of services over TCP; the rest are the encrypted session's."""
 
 FILE: Final = "internet.json"
 
 WHAT: Final = {"web": "page loads", "tcp": "transfers"}
+LATE_NS: Final = 50_000_000
+STARVED_SHARE: Final = 0.05
+"""Assumption: where over one in twenty of the player's ticks is over 50 ms late, the machine has no time to spare."""
 NAMED_ERRORS: Final = 2
 """Errors that a reason names."""
 
@@ -50,6 +56,18 @@ def services(internet: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
+def with_limits(internet: dict[str, Any], ticks: NDArray[np.void]) -> dict[str, Any]:
+    """The same, but where the player was late too often it was the machine that limited all services.
+
+    A guest sees only its own processor's idle time, not that its host gave it none. `ticks`: TICK_DTYPE.
+    """
+    starved = len(ticks) and np.mean(ticks["late_ns"] > LATE_NS) > STARVED_SHARE
+    if not starved:
+        return internet
+    changed = [service | {"limited_by": service["limited_by"] and "machine"} for service in services(internet)]
+    return internet | {"services": changed}
+
+
 def findings(internet: dict[str, Any]) -> tuple[list[str], str]:
     """(why the check fails, what was there to judge)."""
     reasons: list[str] = []
@@ -71,7 +89,7 @@ def limits(internet: dict[str, Any]) -> list[str]:
     """Warnings: what was held back by something else than the network."""
     words = {
         "generator": "by its generator, which took a whole processor",
-        "machine": "by the machine, which had no idle time",
+        "machine": "by the machine, which had no time to spare",
     }
     return [
         f"{service['name']}: limited {words[service['limited_by']]}: its figures say little of the network"

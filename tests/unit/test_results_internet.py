@@ -100,6 +100,19 @@ def test_what_the_generator_or_the_machine_limits_is_a_warning(files: Files, tmp
     assert limits({"services": good()}) == []
 
 
+def test_a_player_that_is_late_too_often_blames_the_machine(files: Files, tmp_path: Path) -> None:
+    """A guest does not see in its own idle time that its host gave it none."""
+    files.ticks["late_ns"][::10] = 60_000_000
+    (tmp_path / "late").mkdir()
+    report = judged(files, tmp_path / "late" / "run", *good())
+    assert [service["limited_by"] for service in report["internet"]["services"]] == ["machine", "machine"]
+    assert any("cubic-rome-up: limited by the machine" in line for line in report["warnings"])
+    files.ticks["late_ns"][:] = 0
+    files.ticks["late_ns"][::50] = 60_000_000
+    report = judged(files, tmp_path / "late" / "again", *good())
+    assert [service["limited_by"] for service in report["internet"]["services"]] == ["network", "network"]
+
+
 def test_a_plan_with_services_alone_has_no_encrypted_flows_to_judge(files: Files, tmp_path: Path) -> None:
     files.change_plan(flows=files.plan.flows[-2:])
     files.flows = files.packets = None
