@@ -48,6 +48,7 @@ from topologies.common import (
     variation_rule,
 )
 from topologies.government import SITES, users
+from topologies.internet import INTERNET, internet
 from topologies.services import SERVICES
 from topologies.sites import FRANKFURT_POP, LANDING, MILAN_POP, STARLINK_GATEWAYS
 
@@ -79,6 +80,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Choice("domains", "one", "who runs the routers: one for all, or operator, carrier, government", ("one", "three")),
     SERVICES,
     *TRAFFIC,
+    INTERNET,
 )
 
 MASK_DEG = 25.0
@@ -163,8 +165,9 @@ def scenario(**parameters: str) -> Scenario:
         fibre_bps=FIBRE_BPS,
         user_buffer_ns=USER_BUFFER_NS,
         core_buffer_ns=CORE_BUFFER_NS,
-        flows=lambda duration_ns: asked.flows(
-            duration_ns, services=values["services"], light=values["generator"] == "scapy"
+        flows=lambda duration_ns: (
+            *asked.flows(duration_ns, services=values["services"], light=values["generator"] == "scapy"),
+            *internet(values["internet"], "rome", "dc-rome", duration_ns),
         ),
         lost=parse_losses(values["lost"]),
         lasers=Lasers() if values["lasers"] else None,
