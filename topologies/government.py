@@ -25,6 +25,9 @@ DATA_CENTRES: Final[Mapping[str, tuple[Site, str]]] = {
 }
 """Host to its place and its router."""
 
+_TITLES: Final = ("Rome and Taranto to a data centre in Rome", "twelve sites to data centres in Rome and Milan")
+"""In a topology's title: two, twelve."""
+
 _TWO: Final = (sites.ROME, sites.TARANTO)
 _NORTH: Final = (sites.TORINO, sites.VENEZIA, sites.GENOVA, sites.BOLOGNA)
 _SOUTH: Final = (sites.FIRENZE, sites.NAPOLI, sites.PALERMO, sites.CAGLIARI)
@@ -39,6 +42,10 @@ class Users:
     places: Mapping[str, Site]
     centres: Mapping[str, tuple[Site, str]]
     pairs: tuple[tuple[str, str], ...]
+
+    def title(self, title: str) -> str:
+        """A topology's title, which speaks of two, made to speak of these."""
+        return title if len(self.places) == len(_TWO) else title.replace(*_TITLES)
 
     def terminals(self, mask_deg: float, up_bps: int, down_bps: int) -> tuple[Terminal, ...]:
         """Each place behind a terminal of its own."""

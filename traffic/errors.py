@@ -9,6 +9,9 @@
     │   └── DowngradeError    exit 4   it offers less, or something else, than the policy demands
     ├── SocketError           exit 3   the kernel refused a socket or one of its options
     ├── SessionError          exit 4   a session cannot be run or not be finished
+    ├── ServiceError          exit 4   a service over TCP failed: refused, cut off, too late, or with other content
+    │   └── TlsError          exit 4   TLS refused: another version, group or certificate, or OpenSSL's reason
+    │       └── RecordAltered exit 4   what arrived fails its authentication: it was altered on the way
     └── AdversaryError        exit 2   the attacker refuses: unknown action, or a way out of the emulated network
 
 A message is one line: what, where, the value, what to do next.
@@ -67,6 +70,20 @@ class SessionError(TrafficError):
     """A session cannot be run or not be finished."""
 
     exit_code = 4
+
+
+class ServiceError(TrafficError):
+    """A service over TCP failed."""
+
+    exit_code = 4
+
+
+class TlsError(ServiceError):
+    """TLS refused the peer, or what it sent."""
+
+
+class RecordAltered(TlsError):  # noqa: N818 - what happened to it
+    """What arrived fails its authentication."""
 
 
 class AdversaryError(TrafficError):

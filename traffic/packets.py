@@ -23,6 +23,8 @@ from typing import Final, NamedTuple
 
 ETHERNET_BYTES: Final = 14
 UDP_BYTES: Final = 8
+TCP_BYTES: Final = 20
+"""Its header without options (RFC 9293, 3.1)."""
 RTP_BYTES: Final = 12
 CANARY_BYTES: Final = 16
 TAG: Final = struct.Struct(">IQ")
@@ -39,6 +41,7 @@ RTP_CLOCK_HZ: Final = 8000
 """Clock of the RTP timestamp of telephone speech, payload type 0, PCMU (RFC 3551, table 4)."""
 
 IP_IN_IP: Final = 4
+TCP: Final = 6
 UDP: Final = 17
 IPV6_IN_IP: Final = 41
 ESP: Final = 50
@@ -59,12 +62,14 @@ _IPV6: Final = struct.Struct(">IHBB16s16s")
 _FRAGMENT: Final = struct.Struct(">BBHI")
 _UDP: Final = struct.Struct(">HHHH")
 _RTP: Final = struct.Struct(">BBHII")
+_PORTS: Final = struct.Struct(">HH")
 
 
 class Kind(enum.Enum):
     """What a captured frame is, as far as its headers say."""
 
     UDP = "UDP datagram"
+    TCP = "TCP segment"
     ESP = "ESP directly over IP"
     ICMP = "ICMP or ICMPv6"
     ARP = "ARP"
@@ -87,7 +92,7 @@ class Fragment(NamedTuple):
 
 
 class Packet(NamedTuple):
-    """A frame taken apart. Ports are 0 unless it is UDP; addresses are empty unless it is IP."""
+    """A frame taken apart. Ports are 0 unless it is UDP or TCP; addresses are empty unless it is IP."""
 
     kind: Kind
     source: bytes = b""
@@ -303,5 +308,11 @@ def _upper_layer(
         return Packet(Kind.UDP, source, destination, traffic_class, source_port, destination_port, payload)
     if start > end:
         return Packet(Kind.CUT, source, destination, traffic_class)
+    if protocol == TCP:
+        if start + TCP_BYTES > end:
+            return Packet(Kind.CUT, source, destination, traffic_class)
+        source_port, destination_port = _PORTS.unpack_from(data, start)
+        payload = data[start:end]
+        return Packet(Kind.TCP, source, destination, traffic_class, source_port, destination_port, payload)
     kind = Kind.ICMP if protocol in (_ICMP, _ICMPV6) else Kind.ESP if protocol == ESP else Kind.OTHER
     return Packet(kind, source, destination, traffic_class, payload=data[start:end])

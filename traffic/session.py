@@ -42,6 +42,7 @@ WAITING_TIME_NS: Final = 1_500_000_000
 """A packet that has not arrived this long after the last one left is lost (RFC 7680, 2.6)."""
 
 _NS_PER_S: Final = 1_000_000_000
+_SENT_AT_ONCE: Final = 16  # packets that are due, before taps are looked at again: a full tap must not delay them
 _DRAIN_INTERVAL_NS: Final = 20_000_000  # how long arrivals wait at most while there is nothing to send
 
 
@@ -62,7 +63,8 @@ class HostSockets:
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """How a session protects and sends. `clear_udp_ports`: of probes, which may arrive unencrypted.
+    """How a session protects and sends. `clear_udp_ports`: of probes, which may arrive unencrypted; `clear_tcp_ports`:
+    of services over TCP beside the session.
 
     `profile`: where keys come from, 'manual' or a key exchange of traffic.profiles; the rest is for the latter, see
     `traffic.keying.make_terms`. Raises ConfigurationError.
@@ -73,6 +75,7 @@ class SessionOptions:
     generator: Generator = "struct"
     suite: str = AES_256_GCM
     clear_udp_ports: tuple[int, ...] = ()
+    clear_tcp_ports: tuple[int, ...] = ()
     profile: str = MANUAL
     rekey_s: float = 3600.0
     expire_s: float = 0.0
@@ -159,8 +162,11 @@ def _loop(
     drained_ns = reported_ns = now_ns
     while now_ns < end_ns:
         due_ns = sender.next_ns
-        if due_ns is not None and due_ns <= now_ns:
+        for _ in range(_SENT_AT_ONCE):
+            if due_ns is None or due_ns > now_ns:
+                break
             sender.send_next()
+            due_ns = sender.next_ns
         if now_ns - drained_ns >= _DRAIN_INTERVAL_NS:
             sender.collect_stamps(clock.start_realtime_ns)
             if not receiver.drain():
@@ -235,6 +241,7 @@ class _Plan:
                 [self._content(index) for index, flow in enumerate(self._flows) if flow.dst == name],
                 {_packed(host.inner) for host in self._hosts.values()},
                 self._options.clear_udp_ports,
+                self._options.clear_tcp_ports,
             )
             for name in self._hosts
         }

@@ -1,7 +1,8 @@
 """What an arriving frame is: the judgement of a protected host, packet by packet.
 
-The host expects ESP in UDP on port 4500. ARP, ICMP, NAT keepalives and UDP to the ports named as clear are not
-judged. A fragment waits for the others: the whole packet is judged, or that it never became whole.
+The host expects ESP in UDP on port 4500. ARP, ICMP, NAT keepalives, UDP to the ports named as clear and TCP to or from
+such are not judged, as long as nothing protected is in them. A fragment waits for the others: the whole packet is
+judged, or that it never became whole.
 Duplicates made by a link look exactly like replays and are named so, unless it is known how late one can come.
 """
 
@@ -134,7 +135,8 @@ class InboundEndpoint:
     """A protected host's receiving side.
 
     `associations` by SPI; `contents`: of the flows it receives; `inner_addresses`: packed, never to be seen outside
-    ESP; `clear_udp_ports`: UDP destination ports that may be used in the clear, for measurement probes.
+    ESP; `clear_udp_ports`: UDP destination ports that may be used in the clear, for measurement probes;
+    `clear_tcp_ports`: of services over TCP, which protect themselves or need no protection: the port of either end.
     `longest_lag_ns`: by how much a copy that a link made can come after the first at most (the largest less the
     smallest delay of the path); None where links make none, or where it is not known.
     """
@@ -145,6 +147,7 @@ class InboundEndpoint:
         contents: Collection[Content],
         inner_addresses: Collection[bytes] = (),
         clear_udp_ports: Collection[int] = (),
+        clear_tcp_ports: Collection[int] = (),
         *,
         longest_lag_ns: int | None = None,
         reassembly: Reassembly | None = None,
@@ -161,6 +164,7 @@ class InboundEndpoint:
         self._sealed = {content.ssrc: content for content in contents if content.opener is not None}
         self._inner_addresses = frozenset(inner_addresses)
         self._clear_udp_ports = frozenset(clear_udp_ports)
+        self._clear_tcp_ports = frozenset(clear_tcp_ports)
         self._longest_lag_ns = longest_lag_ns
         self._reassembly = Reassembly() if reassembly is None else reassembly
         self._now_ns = 0
@@ -259,7 +263,12 @@ class InboundEndpoint:
                 return None
             source = (packet.source, packet.source_port)
             return Judgement(Verdict.PLAINTEXT_IN, source=source, detail=f"UDP to port {packet.destination_port}")
-        return Judgement(Verdict.PLAINTEXT_IN, detail="neither UDP nor ESP")
+        if packet.kind is Kind.TCP:
+            if self._clear_tcp_ports.intersection((packet.destination_port, packet.source_port)):
+                return None
+            source = (packet.source, packet.source_port)
+            return Judgement(Verdict.PLAINTEXT_IN, source=source, detail=f"TCP to port {packet.destination_port}")
+        return Judgement(Verdict.PLAINTEXT_IN, detail="neither UDP, TCP nor ESP")
 
     def _leak(self, packet: Packet, frame: bytes) -> Judgement | None:
         for canary, content in self._canaries.items():

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from testbed.report import internet
 from testbed.report.html import number, verdict_sentence, worst_first
 
 LINES_SHOWN: Final = 8
@@ -42,6 +43,8 @@ def _print(console: Console, report: dict[str, Any]) -> None:
     if report["flows"]:
         _flows(console, report["flows"])
         _services(console, report["flows"])
+    if report["internet"]:
+        _internet(console, report["internet"])
     if report["routing"]["by"] == "frr":
         _routing(console, report["routing"])
     if report["warnings"]:
@@ -205,3 +208,13 @@ def _services(console: Console, flows: list[dict[str, Any]]) -> None:
             )
         console.print()
         console.print(table)
+
+
+def _internet(console: Console, told: dict[str, Any]) -> None:
+    console.print()
+    console.print("Services over TCP", style="bold")
+    for row in internet.rows(told):
+        state = Text("failed", _STYLES["fail"]) if row["failed"] else Text("passed", "green")
+        console.print(Text.assemble(f"{row['name']}  {row['src']} → {row['dst']}  ", state))
+        figures = [f"{name} {value}" for name, value in (*row["told"], ("limited by", row["limited_by"]))]
+        console.print(Text("  " + ", ".join(figures)))

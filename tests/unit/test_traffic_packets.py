@@ -133,8 +133,8 @@ V6 = ETHERNET / IPv6(src="2001:db8::1", dst="2001:db8::2", tc=0xB8)
         (V4 / ICMP(), Kind.ICMP),
         (V6 / ICMPv6EchoRequest(), Kind.ICMP),
         (V6 / IPv6ExtHdrHopByHop() / ICMPv6EchoRequest(), Kind.ICMP),  # as multicast listener reports are
-        (V4 / TCP(), Kind.OTHER),
-        (V6 / TCP(), Kind.OTHER),
+        (V4 / TCP(), Kind.TCP),
+        (V6 / TCP(), Kind.TCP),
         (Ether(src=ETHERNET.src, dst=ETHERNET.dst, type=0x88CC) / Raw(b"LLDP"), Kind.OTHER),
         (ETHERNET / IP(proto=50) / Raw(bytes(40)), Kind.ESP),
         (ETHERNET / IP(flags="MF") / UDP() / Raw(bytes(16)), Kind.FRAGMENT),
