@@ -8,6 +8,8 @@
     │   └── DowngradeError    exit 4   it offers less, or something else, than the policy demands
     ├── SocketError           exit 3   the kernel refused a socket or one of its options
     ├── SessionError          exit 4   a session cannot be run or not be finished
+    ├── CaptureError          exit 2   a capture file is missing, damaged or of an unknown kind
+    ├── UsageError            exit 2   a command of `python -m traffic` is given something it cannot use
     └── AdversaryError        exit 2   the attacker refuses: unknown action, or a way out of the emulated network
 
 A message is one line: what, where, the value, what to do next.
@@ -60,6 +62,18 @@ class SessionError(TrafficError):
     """A session cannot be run or not be finished."""
 
     exit_code = 4
+
+
+class CaptureError(TrafficError):
+    """A capture file cannot be read or written."""
+
+    exit_code = 2
+
+
+class UsageError(TrafficError):
+    """A command is given something it cannot use."""
+
+    exit_code = 2
 
 
 class AdversaryError(TrafficError):

@@ -22,6 +22,7 @@ COMMANDS = {
     "run": "testbed.cli.run",
     "shell": "testbed.cli.shell",
     "topologies": "testbed.cli.topologies",
+    "traffic": "testbed.cli.traffic",
 }
 
 
