@@ -13,6 +13,7 @@ from testbed.ground.units import format_utc
 from testbed.report.checks import alarm_count, run_checks
 from testbed.report.evidence import Evidence, read_evidence
 from testbed.report.html import render
+from testbed.report.measures import measured_flows
 from testbed.report.routing import summarise
 
 SCHEMA: Final = 1
@@ -74,7 +75,7 @@ def judge(evidence: Evidence) -> dict[str, Any]:
             "handovers": plan.handovers,
         },
         "audit": _audit(evidence),
-        "flows": flows.get("flows", []),
+        "flows": measured_flows(evidence),
         "alarms": flows.get("alarms", []),
         "alarm_count": alarm_count(flows) if flows else 0,
         "unattributed": flows.get("unattributed", {}),
