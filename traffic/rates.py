@@ -7,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from traffic.flows import Flow
 from traffic.results import UNSTAMPED
 
 IN_TIME_NS: Final = 20_000_000
@@ -15,6 +16,17 @@ LEAST_IN_TIME: Final = 0.99
 """Assumption: with fewer of the due packets in time, the flow was limited by its generator and not by the network."""
 
 _NS_PER_S: Final = 1e9
+
+
+def packets_due(flow: Flow, stop_ns: int) -> int:
+    """How many packets a flow is to send before schedule time `stop_ns` and its own stop."""
+    stop_ns = min(stop_ns, flow.stop_ns)
+    count = max(int((stop_ns - flow.start_ns) * flow.rate_pps / _NS_PER_S), 0)
+    while flow.due_ns(count) < stop_ns:
+        count += 1
+    while count and flow.due_ns(count - 1) >= stop_ns:
+        count -= 1
+    return count
 
 
 def as_declared(

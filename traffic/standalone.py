@@ -35,7 +35,7 @@ from traffic.packets import (
     InnerFlow,
     InnerPackets,
 )
-from traffic.rates import as_declared
+from traffic.rates import as_declared, packets_due
 from traffic.results import UNSTAMPED, percentiles_ms
 from traffic.sender import FlowState, SecureSocket, Sender
 from traffic.timestamps import deafen, open_udp
@@ -137,7 +137,7 @@ def send(sending: Sending, association: Association, index: int) -> dict[str, An
     except OSError as error:
         raise UsageError(f"--to {sending.to}: {error.strerror or error}: give an IPv4 address or a name") from error
     flow = sending.flow(association)
-    total = packets_due(flow)
+    total = packets_due(flow, flow.stop_ns)
     interval_ns = round(_NS_PER_S / sending.rate_pps)
     departures = array("q")
     udp = open_udp(sending.bind, tx_stamps=True, no_checksum=True)
@@ -183,16 +183,6 @@ def send(sending: Sending, association: Association, index: int) -> dict[str, An
         "departure_to_kernel_ms": percentiles_ms(lag_ns, (50, 99)),
         "problems": problems,
     }
-
-
-def packets_due(flow: Flow) -> int:
-    """How many packets a flow is to send from its start to its stop."""
-    count = int((flow.stop_ns - flow.start_ns) * flow.rate_pps / _NS_PER_S)
-    while flow.due_ns(count) < flow.stop_ns:
-        count += 1
-    while count and flow.due_ns(count - 1) >= flow.stop_ns:
-        count -= 1
-    return count
 
 
 def stamped(flow: InnerFlow, head: Header, departures: array[int]) -> Callable[[int], bytearray]:

@@ -116,7 +116,15 @@ def _invalid_reasons(evidence: Evidence) -> list[str]:
 def _run_warnings(evidence: Evidence) -> list[str]:
     links = evidence.audit["links"] if evidence.audit is not None else []
     few = sum(not row.get("judged", True) for row in links)
-    return [f"{few} of {len(links)} link directions had too few probes to judge"] if few else []
+    warnings = [f"{few} of {len(links)} link directions had too few probes to judge"] if few else []
+    for flow in evidence.flows["flows"] if evidence.flows is not None else ():
+        rate = flow.get("rate", {})
+        if rate.get("limited_by"):
+            warnings.append(
+                f"flow {flow['name']} was limited by its {rate['limited_by']}: {rate['in_time']:,} of {rate['due']:,} "
+                "packets left in time; its figures do not show what the network can carry"
+            )
+    return warnings
 
 
 def _audit(evidence: Evidence) -> dict[str, Any] | None:
