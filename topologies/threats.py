@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, get_args
 
+from testbed.ground.errors import ScenarioError
 from testbed.plan.scenario import Choice, Parameter, Whole
 from testbed.plan.texts import Text
 from traffic.attacks import ACTIONS, find_actions
 from traffic.errors import AdversaryError
 from traffic.insider import INSIDERS
 from traffic.own_attack import split
-from traffic.threat import NONE, Direction, Position
+from traffic.threat import NONE, Direction, Position, make_threat
 
 POWERS_OF_TWO: Final = tuple(str(2**exponent) for exponent in range(11))
 """What a kernel filter can select by the low bits of a sequence number."""
@@ -64,12 +65,21 @@ THREATS: Final[tuple[Parameter, ...]] = (
 
 
 def threat(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The attacker's part of a scenario's traffic, with the text of a user's own attack. Raises ValueError."""
+    """The attacker's part of a scenario's traffic, with the text of a user's own attack. Raises ScenarioError."""
     found = {parameter.name: values[parameter.name] for parameter in THREATS}
-    if found["adversary"] == NONE:
+    action = found["adversary"]
+    if action == NONE:
         return {"adversary": NONE}
-    own = split(found["adversary"])
-    return found if own is None else found | {"adversary_code": _read(own[0])}
+    if action in INSIDERS:
+        return {name: found[name] for name in ("adversary", "adversary_every")}
+    own = split(action)
+    try:
+        if own is not None:
+            found["adversary_code"] = _read(own[0])
+        make_threat(found)
+    except (AdversaryError, ValueError) as error:
+        raise ScenarioError(f"parameter adversary='{action}': {error}") from None
+    return found
 
 
 def _read(path: Path) -> str:

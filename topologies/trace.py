@@ -14,8 +14,9 @@ from testbed.plan.replay import CENTRE, USER, Replay
 from testbed.plan.scenario import Choice, Parameter, Switch, Whole, parse_parameters
 from testbed.plan.texts import Text, Time
 from testbed.plan.trace import Columns, read_series
+from topologies.common import USER_BUFFER_NS
 from topologies.services import Flow, bulk, voice
-from topologies.starlink_italy import USER_BUFFER_NS, USER_DOWN_BPS, USER_UP_BPS
+from topologies.starlink_italy import USER_DOWN_BPS, USER_UP_BPS
 from topologies.threats import THREATS, threat
 
 NAME = "trace"

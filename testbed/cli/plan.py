@@ -13,7 +13,7 @@ from testbed.ground.errors import InputError, PlanError
 from testbed.ground.units import format_utc, parse_duration_ns
 from testbed.plan.inputs import Request, elements
 from testbed.plan.model import Plan
-from testbed.plan.plans import Asked, make
+from testbed.plan.plans import Asked, catalogues, make
 from testbed.plan.replay import Replay
 from testbed.plan.store import write_csv, write_parquet
 
@@ -91,7 +91,7 @@ def _show(plan: Plan, asked: Asked, request: Request, czml: Path | None, plot: P
 
     sky = None
     if not isinstance(asked, Replay):
-        catalogue, _ = elements(request.catalogues, plan.start_ns, request.select)
+        catalogue, _ = elements(catalogues(asked, request), plan.start_ns, request.select)
         sky = sky_of(plan, asked, catalogue)
     if czml is not None:
         if sky is None:

@@ -24,7 +24,7 @@ def make(asked: Asked, request: Request) -> Plan:
         if request.catalogues or request.select:
             raise PlanError(f"topology {asked.name} has no orbits: leave out --catalogue and --select")
         return replay_plan(asked, request.start_ns, request.duration_ns, request.step_ns, request.seed)
-    satellites, start_ns = elements(request.catalogues, request.start_ns, request.select)
+    satellites, start_ns = elements(catalogues(asked, request), request.start_ns, request.select)
     plan = build_plan(asked, satellites, start_ns, request.duration_ns, request.step_ns, request.seed)
     assumptions = dict.fromkeys(part.assumption for part in satellites.parts if part.assumption)
     return replace(
@@ -32,3 +32,8 @@ def make(asked: Asked, request: Request) -> Plan:
         warnings=(*satellites.warnings, *plan.warnings),
         assumptions=(*plan.assumptions, *assumptions),
     )
+
+
+def catalogues(scenario: Scenario, request: Request) -> tuple[str, ...]:
+    """What is asked for, or else the scenario's own; none for `inputs.DEFAULT`."""
+    return request.catalogues or scenario.constellation

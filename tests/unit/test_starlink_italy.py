@@ -23,6 +23,7 @@ def test_the_declared_defaults():
         "order": "hold",
         "outage_ms": 20,
         "policy": "measured",
+        "variation": "off",
         "landing": "italy",
         "landing_by": "delay",
         "antennas": 52,
@@ -42,6 +43,15 @@ def test_the_declared_defaults():
         "generator": "struct",
         "adversary": "none",
         "adversary_every": "64",
+        "adversary_percent": 0,
+        "adversary_seed": 1,
+        "adversary_position": "satellite",
+        "adversary_direction": "up",
+        "adversary_from_s": 0,
+        "adversary_to_s": 0,
+        "adversary_hold_ms": 200,
+        "adversary_followers": 32,
+        "adversary_late_s": 10,
     }
     assert (found.access.order, found.access.outage_ns) == ("hold", 20 * MS)
     assert found.traffic == {
@@ -51,7 +61,6 @@ def test_the_declared_defaults():
         "rekey_s": 3600,
         "generator": "struct",
         "adversary": "none",
-        "adversary_every": "64",
     }
     assert {terminal.mask_deg for terminal in found.terminals} == {25.0}
     assert {gateway.mask_deg for gateway in found.gateways} == {25.0}
@@ -76,6 +85,22 @@ def test_parameters_reach_the_scenario():
     asked = scenario(policy="sticky", landing_by="highest", gso_deg="18", beams="2", lost="gw-foggia@3").access
     assert (asked.policy, asked.landing_by, asked.gso_deg, asked.beams) == ("sticky", "highest", 18, 2)
     assert (found.traffic["esn"], found.traffic["window"], found.traffic["adversary"]) == (False, 64, "replay")
+
+
+@pytest.mark.parametrize(
+    ("policy", "word", "slots", "jitter", "says"),
+    [
+        ("highest", "off", 0.0, 0.0, "do not vary"),
+        ("highest", "slots", 1.0, 0.0, "each slot has an access delay of its own"),
+        ("highest", "measured", 1.0, 1.0, "packets scatter within a slot"),
+        ("measured", "slots", 0.0, 0.0, "come from the satellites alone (policy=measured)"),
+        ("random", "measured", 0.0, 1.0, "packets scatter within a slot"),
+    ],
+)
+def test_what_varies_is_not_counted_twice(policy, word, slots, jitter, says):
+    found = scenario(policy=policy, variation=word)
+    assert (found.variation.slots, found.variation.jitter) == (slots, jitter)
+    assert sum(says in line for line in found.assumptions) == 1
 
 
 def test_an_unknown_parameter_names_the_nearest():
