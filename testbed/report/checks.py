@@ -263,9 +263,11 @@ def _adversary_caught(evidence: Evidence, flows: dict[str, Any]) -> Check:
     for counts in [flow["integrity"]["counts"] for flow in flows["flows"]] + list(flows["unattributed"].values()):
         judged.update(alarming(counts))
     seen = judged | Counter(alarm["verdict"] for alarm in flows["alarms"])  # the larger of the two, name by name
-    acts = Counter(act["action"] for act in evidence.acts or () if act["action"] in CAUGHT_AS and "error" not in act)
+    names = [written.rpartition(".py:")[2] for written in configured.split("+")]  # of a user's own the function
+    done = [act["action"] for act in evidence.acts or () if "error" not in act]
+    acts = Counter(action for action in done if action in CAUGHT_AS or action in names)
     reasons, told = [], []
-    for action in dict.fromkeys([*configured.split("+"), *acts]):
+    for action in dict.fromkeys([*names, *acts]):
         expected = CAUGHT_AS.get(action, tuple(seen))
         caught = {name: seen[name] for name in expected if seen[name]}
         times = f" {acts[action]:,} times" if acts[action] else ""

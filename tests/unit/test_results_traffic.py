@@ -163,7 +163,8 @@ def test_a_caught_adversary_still_fails_the_run(tmp_path: Path) -> None:
         ("bitflip", "adversary: bitflip was tried and FORGED was never raised"),
         ({"action": "replay"}, "adversary: replay was tried and REPLAY_IN_WINDOW or REPLAY_OLD was never raised"),
         ("plaintext", "adversary: plaintext was tried and PLAINTEXT_IN was never raised"),
-        ("hold", "adversary: hold was tried and an alarm was never raised"),
+        ("hold", "adversary: hold was tried and DELAY_ATTACK was never raised"),
+        ("mine.py:twice", "adversary: twice was tried and an alarm was never raised"),
     ],
 )
 def test_an_adversary_that_nobody_saw_fails(files: Files, tmp_path: Path, adversary: Any, reason: str) -> None:
