@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 from traffic.enclosure import refuse_way_out
 from traffic.errors import AdversaryError
@@ -104,7 +104,8 @@ class Insider:
         refuse_way_out(sockets)
         self._action = INSIDERS[name]
         self._every = every
-        self._ledger: TextIO = ledger_path.open("w", buffering=1)
+        self._ledger_path = ledger_path
+        ledger_path.write_text("")
 
     def socket(self, sock: socket.socket, association: Association) -> SecureSocket:
         """A sender that misbehaves; raises AdversaryError if it cannot with this association."""
@@ -117,7 +118,8 @@ class Insider:
         """Write a line of the ledger."""
         entry: dict[str, Any] = {"time_ns": time.time_ns(), "action": self._action.name, "crossing": association.src}
         entry |= {"spi": f"0x{association.spi:08x}", "sequence": sequence, "sent": [sent]}
-        self._ledger.write(json.dumps(entry) + "\n")
+        with self._ledger_path.open("a") as ledger:
+            ledger.write(json.dumps(entry) + "\n")
 
 
 class _InsiderSocket(SecureSocket):

@@ -10,7 +10,7 @@ from typing import Final
 
 from traffic.caught import Caught
 
-RECORDED: Final = 256
+RECORDED: Final = 1_024
 """Assumption: packets kept of each association, its first ones, for the time when it is retired."""
 
 SILENT_S: Final = 5.0

@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, get_args
 
 from traffic.attacks import Action, find_actions
 from traffic.errors import AdversaryError
-from traffic.memory import Memory
+from traffic.memory import SILENT_S, Memory
 from traffic.selection import Selection, exchanges, one_in, percent
 
 Position = Literal["satellite", "gateway", "fibre"]
@@ -26,7 +26,7 @@ class Threat:
 
     Acted on is one packet in `every`, or `percent` of all by `seed` if that is not 0; of key exchanges every message.
     `from_s`, `to_s`: schedule time between which it is at work, 0: to the end. `hold_ms`: of 'hold'; `followers`: of
-    'reorder'; `late_s`: of late replays. Raises AdversaryError.
+    'reorder'; `late_s`: of late replays; `silent_s`: of 'expired'. Raises AdversaryError.
     """
 
     action: str
@@ -40,6 +40,7 @@ class Threat:
     hold_ms: int = 200
     followers: int = 32
     late_s: float = 10.0
+    silent_s: float = SILENT_S
     code: str = ""
 
     def __post_init__(self) -> None:
@@ -69,7 +70,7 @@ class Threat:
         """A fresh one, as set here."""
         record = any(action.name == "expired" for action in self.actions())
         chance = random.Random(self.seed)  # noqa: S311 - an attack is to be repeatable
-        return Memory(self.late_s, self.hold_ms / 1_000, self.followers, chance, record)
+        return Memory(self.late_s, self.hold_ms / 1_000, self.followers, chance, record, self.silent_s)
 
 
 def take_threat(options: dict[str, Any]) -> Threat | None:
