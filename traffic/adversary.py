@@ -232,6 +232,8 @@ class _Attacker:
             self._forward(packet, crossing, log=False)
         if wanted is None:
             self._acts[action.name] -= 1
+            if not exchange:
+                self._passed(packet.spi)
             return
         sendings = [Sending(*sending) for sending in wanted]
         what = (

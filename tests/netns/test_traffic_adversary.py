@@ -177,16 +177,17 @@ def test_it_works_only_in_its_window_and_filters_only_there(lab: Lab, tmp_path: 
     with working(
         lambda stop: run_adversary(threat, [crossing(lab)], stop, ledger, divert=divert, start_realtime_ns=start_ns)
     ):
-        document, rows = play(FLOWS[:1], hosts(lab), tmp_path, 1.5)
+        document, rows = play(FLOWS[:1], hosts(lab), tmp_path, 2.5)
     (upload,) = document["flows"]
-    lost = rows["sequence"][rows["verdict"] == NOT_RECEIVED]
-    assert reasons_beyond_pacing(document) == []
-    assert {act["sent"] == [] for act in acts(ledger)} == {True}
-    assert upload["sent"] == 300
-    assert abs(upload["lost"] - 50) <= 4  # every other one of 100; it is set and taken away within milliseconds
-    assert set(lost % 2) == {0}  # ESP counts from 1, the flow from 0
-    assert 90 <= lost.min() <= 110
-    assert 185 <= lost.max() <= 205
+    lost = rows["sequence"][rows["verdict"] == NOT_RECEIVED] + 1  # ESP counts from 1, the flow from 0
+    taken = [act["sequence"] for act in acts(ledger)]
+    assert upload["sent"] == 500
+    assert all(act["sent"] == [] and act["time_ns"] >= start_ns + S // 2 for act in acts(ledger))
+    assert set(lost % 2) == {1}
+    assert set(taken) <= set(lost)
+    assert len(taken) > 25  # of 50, if the machine is not busy
+    assert len(lost) - len(taken) <= 15  # lost in the instants in which the filter was set and taken away
+    assert lost.max() < 450  # it was taken away
 
 
 def test_reordering_lets_exactly_so_many_pass(lab: Lab, tmp_path: Path) -> None:

@@ -157,6 +157,26 @@ def test_a_caught_adversary_still_fails_the_run(tmp_path: Path) -> None:
     assert "traffic: flow voice-rome (rome→dc-rome) was attacked: FORGED 12" in report["reasons"]
 
 
+def test_every_one_of_combined_actions_must_be_caught(tmp_path: Path) -> None:
+    files = make_attacked_files()
+    files.change_plan(traffic={"adversary": "bitflip+plaintext"})
+    assert files.acts is not None
+    files.acts.append({"time_ns": 40 * S, "action": "plaintext", "spi": 4097, "sequence": 9})
+    assert check(report_of(files, tmp_path), "adversary-caught") == {
+        "name": "adversary-caught",
+        "passed": False,
+        "judged": True,
+        "detail": "bitflip 12 times, caught as FORGED 12; plaintext 1 times, not caught",
+    }
+
+
+def test_a_listener_is_told_of_and_cannot_be_caught(files: Files, tmp_path: Path) -> None:
+    files.change_plan(traffic={"adversary": "eavesdrop"})
+    files.acts = [{"time_ns": 30 * S, "action": "eavesdrop", "spi": 4097, "sequence": 9}]
+    found = check(report_of(files, tmp_path), "adversary-caught")
+    assert (found["passed"], found["detail"]) == (True, "eavesdrop 1 times, which nobody can notice")
+
+
 @pytest.mark.parametrize(
     ("adversary", "reason"),
     [
