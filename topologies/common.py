@@ -28,6 +28,8 @@ VARIATION: Final = Choice(
 
 LOST: Final = Losses("lost", "none", "gateways and PoPs out of service, with seconds from the start: gw-foggia@20-40")
 
+LASERS: Final = Switch("lasers", "off", "links between satellites")
+
 ROUTING: Final = Choice(
     "routing", "plan", "who sets the routes: the plan, or FRR (OSPF) in every router", ("plan", "frr")
 )
@@ -124,6 +126,5 @@ def lasers_rule(*, on: bool) -> str:
 
 def traffic_of(values: Mapping[str, Any]) -> dict[str, Any]:
     """A plan's `traffic` from a topology's values."""
-    return {parameter.name: values[parameter.name] for parameter in TRAFFIC if parameter not in THREATS} | threat(
-        values
-    )
+    named = [parameter.name for parameter in TRAFFIC if parameter not in THREATS and parameter.name in values]
+    return {name: values[name] for name in named} | threat(values)

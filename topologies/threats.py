@@ -66,6 +66,8 @@ THREATS: Final[tuple[Parameter, ...]] = (
 
 def threat(values: Mapping[str, Any]) -> dict[str, Any]:
     """The attacker's part of a scenario's traffic, with the text of a user's own attack. Raises ScenarioError."""
+    if "adversary" not in values:  # a topology without these parameters
+        return {}
     found = {parameter.name: values[parameter.name] for parameter in THREATS}
     action = found["adversary"]
     if action == NONE:

@@ -8,10 +8,9 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -101,18 +100,8 @@ class Course:
         """At the router, once he is at work."""
         threat = Threat(action, **({"every": 1} | settings))
         read, write = self.lab.within("router", open_tap, "r-eth0"), self.lab.within("router", open_router)
-        ready = threading.Event()
-
-        def work(stop: Callable[[], bool]) -> None:
-            def stopped() -> bool:
-                ready.set()
-                return stop()
-
-            divert = diverter(self.lab, threat, actions)
-            run_adversary(threat, [Crossing("rome", read, write)], stopped, self.ledger, actions=actions, divert=divert)
-
-        with working(work):
-            assert ready.wait(10)
+        ways, divert = [Crossing("rome", read, write)], diverter(self.lab, threat, actions)
+        with working(lambda stop: run_adversary(threat, ways, stop, self.ledger, actions=actions, divert=divert)):
             yield
 
 

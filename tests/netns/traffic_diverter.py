@@ -20,18 +20,24 @@ _DROP = 2  # TC_ACT_SHOT, linux/pkt_cls.h
 
 @contextlib.contextmanager
 def working(work: Callable[[Callable[[], bool]], None]) -> Iterator[None]:
-    """`work(stop)` in a thread while the block runs; its errors fail the test."""
-    ended = threading.Event()
+    """`work(stop)` in a thread, from when it first asks `stop()` until the block ends; its errors fail the test."""
+    began, ended = threading.Event(), threading.Event()
     errors: list[BaseException] = []
+
+    def stop() -> bool:
+        began.set()
+        return ended.is_set()
 
     def attack() -> None:
         try:
-            work(ended.is_set)
+            work(stop)
         except BaseException as error:  # noqa: BLE001 - handed on to the test
             errors.append(error)
+            began.set()
 
     thread = threading.Thread(target=attack)
     thread.start()
+    assert began.wait(30)
     try:
         yield
     finally:

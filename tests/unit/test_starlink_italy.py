@@ -20,6 +20,7 @@ KEYS = {"name", "kind", "src", "dst", "dscp", "rate_pps", "payload_bytes", "star
 def test_the_declared_defaults():
     found = scenario()
     assert found.parameters == {
+        "sites": "two",
         "order": "hold",
         "outage_ms": 20,
         "policy": "measured",
@@ -34,6 +35,7 @@ def test_the_declared_defaults():
         "capacity": "median",
         "load": 0,
         "rain": "off",
+        "lasers": False,
         "routing": "plan",
         "domains": "one",
         "esn": True,
