@@ -20,6 +20,7 @@ import numpy as np
 from traffic.errors import ConfigurationError, SessionError
 from traffic.esp import AES_256_GCM
 from traffic.flows import Flow
+from traffic.insider import Insider
 from traffic.keying import KeyedSocket, Keying, Wiring, make_terms
 from traffic.keys import Association, make_associations, replace_keys, save_keys
 from traffic.lint import Protection, check, check_socket
@@ -81,6 +82,8 @@ class SessionOptions:
     expire_s: float = 0.0
     rekey_packets: int = 1 << 31
     longest_delay_s: float = 1.0  # assumption: a queue of 0.2 s, and the way over a geostationary satellite or a cable
+    insider: str = ""  # of traffic.insider: how all senders misbehave, one packet in `insider_every`
+    insider_every: int = 64
 
     def __post_init__(self) -> None:
         check(Protection(self.suite, window=self.window))
@@ -91,6 +94,8 @@ class SessionOptions:
             self.terms()
             if self.generator == "scapy":
                 raise ConfigurationError(f"profile {self.profile} with generator scapy is refused: use struct")
+        if self.insider and (self.profile != MANUAL or self.generator == "scapy"):
+            raise ConfigurationError(f"insider {self.insider} is refused: use profile {MANUAL} and generator struct")
 
     def terms(self) -> Terms:
         """How keys live that come by exchange."""
@@ -116,6 +121,9 @@ def run_session(
     """
     _check_hosts(flows, hosts)
     plan = _Plan(flows, options, hosts)
+    if options.insider:
+        sockets = [host.udp for host in hosts.values()]
+        plan.insider = Insider(options.insider, options.insider_every, folder / "adversary.jsonl", sockets)
     save_keys(plan.associations.values() if options.profile == MANUAL else (), folder)
     if plan.calls:
         save_call_keys(plan.calls, folder)
@@ -230,6 +238,7 @@ class _Plan:
         }
         self._peers |= {pair: (hosts[pair[1]].address, NAT_T_PORT) for pair in self._announcing}
 
+        self.insider: Insider | None = None
         self._endpoints: dict[str, InboundEndpoint] = {}
         self._secure: dict[tuple[str, str, int], SecureSocket] = {}
 
@@ -253,7 +262,9 @@ class _Plan:
         """All hosts' sending halves."""
         sockets = {name: host.udp for name, host in self._hosts.items()}
         make: Callable[[socket.socket, Association], SecureSocket] = SecureSocket
-        if self._options.generator == "scapy":
+        if self.insider is not None:
+            make = self.insider.socket
+        elif self._options.generator == "scapy":
             make = _scapy_socket
         elif self._options.profile != MANUAL:
             make = KeyedSocket

@@ -282,13 +282,17 @@ def _adversary_caught(evidence: Evidence, flows: dict[str, Any]) -> Check:
     for counts in [flow["integrity"]["counts"] for flow in flows["flows"]] + list(flows["unattributed"].values()):
         judged.update(alarming(counts))
     seen = judged | Counter(alarm["verdict"] for alarm in flows["alarms"])  # the larger of the two, name by name
-    acts = Counter(act["action"] for act in evidence.acts or () if act["action"] in CAUGHT_AS and "error" not in act)
+    names = [written.rpartition(".py:")[2] for written in configured.split("+")]  # of a user's own the function
+    done = [act["action"] for act in evidence.acts or () if "error" not in act]
+    acts = Counter(action for action in done if action in CAUGHT_AS or action in names)
     reasons, told = [], []
-    for action in dict.fromkeys([configured, *acts]):
+    for action in dict.fromkeys([*names, *acts]):
         expected = CAUGHT_AS.get(action, tuple(seen))
         caught = {name: seen[name] for name in expected if seen[name]}
         times = f" {acts[action]:,} times" if acts[action] else ""
-        if caught:
+        if acts[action] and not expected and action in CAUGHT_AS:
+            told.append(f"{action}{times}, which nobody can notice")
+        elif caught:
             told.append(f"{action}{times}, caught as {_counts(caught)}")
         elif evidence.acts is not None and not acts[action]:
             told.append(f"{action} never acted")
