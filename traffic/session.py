@@ -113,8 +113,8 @@ def run_session(
 
     `start_realtime_ns`: CLOCK_REALTIME of schedule time 0; call some seconds before it, so that hosts behind a NAT
     can announce themselves and exchange keys. Written: keys.json and esp_sa at once, or at the end if the keys come by
-    exchange; flows.json, flows.npy and alarms.npy at the end. Returns WAITING_TIME_NS after `stop_ns`. Raises SessionError,
-    ConfigurationError.
+    exchange; flows.json, flows.npy and alarms.npy at the end. Returns WAITING_TIME_NS after `stop_ns`. Raises
+    SessionError, ConfigurationError.
     """
     _check_hosts(flows, hosts)
     plan = _Plan(flows, options, hosts)

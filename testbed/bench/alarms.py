@@ -15,7 +15,7 @@ from traffic.verdicts import Verdict
 
 PPS: Final = 5_000
 EVERY_S: Final = 2.0  # a handover
-RATES_BPS: Final = (0, 50_000_000)
+RATES_BPS: Final = (0, 100_000_000)
 """Of the hop. Without a rate packets overtake each other where a path becomes shorter, with one they do not."""
 
 _CALLS, _SECONDS = 4, 250  # for each rate: 10⁷ packets and 1,000 handovers in all

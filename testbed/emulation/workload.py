@@ -11,6 +11,7 @@ from typing import Final
 from testbed.emulation import probes
 from testbed.emulation.capture import capture
 from testbed.emulation.children import Child
+from testbed.emulation.ledger import Ledger, wanted
 from testbed.emulation.wiring import Wiring
 from testbed.ground.errors import PlanError
 from testbed.kernel import filters
@@ -35,6 +36,7 @@ class Workload:
         self._session: Child | None = None
         plan = wiring.plan
         options = dict(plan.traffic)
+        has_ledger = wanted(options)
         self._action = options.pop("adversary", "none")
         self._every = int(options.pop("adversary_every", 64))
         try:
@@ -45,6 +47,9 @@ class Workload:
         if self._options.generator == "scapy":
             importlib.import_module("traffic.scapy_generator")  # now: it takes seconds in the guest
         self._hosts = {name: self._open(name) for name in _endpoints(self._flows)}
+        self._ledger = Ledger(wiring, self._flows, folder) if has_ledger and self._flows else None
+        if self._ledger is not None:
+            self._stack.callback(self._ledger.kill)
         if pcap:
             (folder / CAPTURES).mkdir()
             for name in self._hosts:
@@ -66,6 +71,8 @@ class Workload:
             attacker = Child("adversary", self._attack)
             self._stack.callback(attacker.kill)
         stop_ns = self._wiring.plan.duration_ns
+        if self._ledger is not None:
+            self._ledger.start(realtime_ns, stop_ns)
         work = (self._flows, self._options, self._hosts, realtime_ns, stop_ns, self._folder)
         self._session = Child("traffic", lambda: run_session(*work))
         self._stack.callback(self._session.kill)
@@ -74,6 +81,8 @@ class Workload:
         """Wait for the stragglers and the results; an interrupted run has none."""
         if self._session is not None and not interrupted:
             self._session.wait()
+            if self._ledger is not None:
+                self._ledger.finish()
 
     def _open(self, name: str) -> HostSockets:
         node, lan = self._wiring.nodes[name], self._wiring.lans[name]

@@ -14,7 +14,7 @@ from traffic.verdicts import Verdict
 pytestmark = pytest.mark.netem
 
 PACKETS = 20_000
-RATES_BPS = (0, 50_000_000)
+RATES_BPS = (0, 100_000_000)
 
 
 def judged(folder: Path, rate_bps: int) -> dict[str, Any]:
