@@ -97,6 +97,8 @@ TRUTH_DTYPE: Final = np.dtype(
         ("sequence", "<u4"),
         ("point", "<i4"),
         ("time_ns", "<i8"),  # first seen
+        ("entrance", "<i4"),  # point at which it went in first; -1: never
+        ("exit", "<i4"),  # and came out first
         ("transit_ns", "<i8"),  # from first in to first out; -1 for what was not both
         ("inside", "<i4"),  # how often it went in
         ("outside", "<i4"),  # how often it came out
@@ -196,15 +198,18 @@ def compare(rows: NDArray[np.void], entrances: Collection[int], exits: Collectio
     _, begin = np.unique(rows["digest"], return_index=True)
     end = np.r_[begin[1:], len(rows)]
     enters, leaves = np.isin(rows["point"], list(entrances)), np.isin(rows["point"], list(exits))
-    never = np.iinfo(np.int64).max
-    first_in = np.minimum.reduceat(np.where(enters, rows["time_ns"], never), begin)
-    first_out = np.minimum.reduceat(np.where(leaves, rows["time_ns"], never), begin)
+    places = np.arange(len(rows))
+    first_in = np.minimum.reduceat(np.where(enters, places, len(rows) - 1), begin)
+    first_out = np.minimum.reduceat(np.where(leaves, places, len(rows) - 1), begin)
     truth = np.zeros(len(begin), TRUTH_DTYPE)
     for name in ("spi", "sequence", "time_ns", "point"):
         truth[name] = rows[name][begin]
     truth["inside"], truth["outside"] = np.add.reduceat(enters, begin), np.add.reduceat(leaves, begin)
     came_in, came_out = truth["inside"] > 0, truth["outside"] > 0
-    truth["transit_ns"] = np.where(came_in & came_out, first_out - first_in, -1)
+    truth["entrance"] = np.where(came_in, rows["point"][first_in], -1)
+    truth["exit"] = np.where(came_out, rows["point"][first_out], -1)
+    transit_ns = rows["time_ns"][first_out] - rows["time_ns"][first_in]
+    truth["transit_ns"] = np.where(came_in & came_out, transit_ns, -1)
     numbers = truth["spi"].astype(np.uint64) << np.uint64(32) | truth["sequence"].astype(np.uint64)
     tampered = ~came_in & np.isin(numbers, numbers[came_in])
     missing = came_in & ~came_out

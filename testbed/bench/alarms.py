@@ -60,6 +60,7 @@ def summary(place: Place, told: list[dict[str, Any]]) -> list[Row]:
         rows.append(Row(f"window {window}: too late for it", verdicts["LATE_OUTSIDE_WINDOW"], "packets", "lower"))
         tests = [finding for one in mine for finding in one["findings"].values()]
         alarms = sum(finding["alarm"] for finding in tests)
+        rows += [Row(f"window {window}: {line}", 1, "", "lower", 0) for one in mine for line in one["alarms"]]
         rows.append(Row(f"window {window}: alarms of statistical tests", alarms, f"of {len(tests)}", "lower", 0))
     everything = [one["windows"][str(genuine.WINDOWS[-1])]["findings"] for one in told]
     for name, expected in (("SUSPECT_DROP", genuine.LOSS * (1 - genuine.DUPLICATES)), ("DUP_LINK", genuine.DUPLICATES)):

@@ -14,6 +14,8 @@ from testbed.emulation.children import Child
 from testbed.emulation.ledger import Ledger, wanted
 from testbed.emulation.wiring import Wiring
 from testbed.ground.errors import PlanError
+from testbed.kernel.queues import PRIORITY_BYTES
+from testbed.plan.bounds import longest_lag_ns
 from testbed.kernel import filters
 from traffic.adversary import Crossing, run_adversary, selection
 from traffic.errors import TrafficError
@@ -37,6 +39,8 @@ class Workload:
         plan = wiring.plan
         options = dict(plan.traffic)
         has_ledger = wanted(options)
+        if options.get("duplicates"):  # else links make no copies, and every copy is a replay
+            options["longest_lag_ns"] = longest_lag_ns(plan, PRIORITY_BYTES)
         self._action = options.pop("adversary", "none")
         self._every = int(options.pop("adversary_every", 64))
         try:

@@ -45,6 +45,7 @@ def test_what_is_carried() -> None:
     assert truth["sequence"].tolist() == list(range(1, 11))
     assert set(truth["kind"]) == {Kind.CARRIED}
     assert set(truth["transit_ns"]) == {60 * MS}
+    assert (set(truth["entrance"]), set(truth["exit"])) == ({IN}, {OUT})
     assert truth["time_ns"].tolist() == [number * MS for number in range(1, 11)]
 
 
@@ -53,7 +54,7 @@ def test_missing_and_where_it_was_last() -> None:
     wire.lose(4, GATEWAY)
     wire.lose(7, SATELLITE)
     assert wire.others() == [(Kind.MISSING, 4, SATELLITE), (Kind.MISSING, 7, IN)]
-    assert wire.truth()["transit_ns"][3] == -1
+    assert wire.truth()[["transit_ns", "entrance", "exit"]][3].tolist() == (-1, IN, -1)
 
 
 def test_tampered_and_where_it_was_first() -> None:

@@ -1,0 +1,205 @@
+"""The blind checker scored against the ledger: of each kind of act how many were noticed, and what was a false alarm.
+
+Truth is what taps saw (`traffic.ledger`) and what the attacker wrote down; what is scored is what the hosts made of
+their own packets: `alarms.npy` for single packets, `report.blind` for whole flows. Counts are beside their bounds by
+Clopper and Pearson at 95 %.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from testbed.plan.expected import planned_loss
+from testbed.report.evidence import Evidence
+from testbed.report.words import CAUGHT_AS
+from traffic.checker import Finding
+from traffic.ledger import POINTS_FILE, ROWS_FILE, Kind, compare
+from traffic.records import ALARM_DTYPE
+from traffic.statistics import bounds
+from traffic.verdicts import Verdict
+
+OF_FLOWS: Final = frozenset({"SUSPECT_DROP", "DELAY_ATTACK", "REORDER_ATTACK"})
+"""Verdicts that no single packet gets."""
+
+_EARLY_NS: Final = 20_000_000
+"""Assumption: an attacker on a busy machine writes an act down at most this long after its packet has arrived."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """Of one kind of act. `lost`: on the way, so that no host could notice; `noticed` and `missed` add up to the rest.
+
+    Acts that show in whole flows only (`by_flow`) are noticed all or not at all.
+    """
+
+    action: str
+    acts: int
+    noticed: int
+    missed: int
+    lost: int
+    by_flow: bool = False
+
+    @property
+    def least(self) -> float:
+        """The lower bound of the probability that an act is noticed."""
+        return bounds(self.noticed, self.noticed + self.missed)[0]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What the ledger says. `truth`: packets by what became of them; `explained`: how many of the missing were lost by
+    plan or by a queue; `untrue`: alarms that answer to nothing; `missed`: frames that taps could not keep up with.
+    """
+
+    truth: dict[str, int]
+    explained: int
+    acts: tuple[Score, ...]
+    untrue: dict[str, int]
+    genuine: int
+    missed: int
+
+    @property
+    def false_share(self) -> float:
+        """The upper bound of the share of genuine packets that raise an alarm."""
+        return bounds(sum(self.untrue.values()), max(self.genuine, 1))[1]
+
+
+def score(evidence: Evidence, findings: Sequence[tuple[str, Finding]]) -> Scores | None:
+    """The scores of a run; None where it kept no ledger, or an alarm was not written down packet by packet."""
+    try:
+        told = json.loads((evidence.folder / POINTS_FILE).read_text())
+        rows = np.load(evidence.folder / ROWS_FILE)
+        alarms = np.load(evidence.folder / "alarms.npy")
+    except (OSError, ValueError):
+        return None
+    if alarms.dtype != ALARM_DTYPE:
+        return None
+    numbers = [[told["points"].index(name) for name in told[edge]] for edge in ("entrances", "exits")]
+    truth = compare(rows, *numbers)
+    acts = [act for act in evidence.acts or () if act["action"] in CAUGHT_AS and "error" not in act]
+    answered = np.zeros(len(alarms), bool)
+    scores = _score_acts(acts, alarms, answered, truth, told["start_realtime_ns"], findings)
+    wrong = truth[np.isin(truth["kind"], (Kind.DUPLICATED, Kind.TAMPERED, Kind.INJECTED))]
+    answered |= np.isin(_identities(alarms), _identities(wrong))
+    untrue = Counter(Verdict(code).name for code in alarms["verdict"][~answered])
+    return Scores(
+        truth={kind.name: count for kind in Kind if (count := int(np.count_nonzero(truth["kind"] == kind)))},
+        explained=_explained(evidence, told, truth),
+        acts=tuple(scores),
+        untrue=dict(untrue),
+        genuine=int(np.count_nonzero(truth["kind"] == Kind.CARRIED)),
+        missed=sum(told["missed"].values()),
+    )
+
+
+def _identities(rows: NDArray[np.void]) -> NDArray[np.int64]:
+    """SPI and lower half of the number as one; -1 for what has no SPI or no number."""
+    spi, sequence = rows["spi"].astype(np.int64), rows["sequence"].astype(np.int64)
+    found: NDArray[np.int64] = np.where((spi < 0) | (sequence < 0), -1, spi << 32 | sequence & 0xFFFFFFFF)
+    return found
+
+
+def _score_acts(
+    acts: list[dict[str, Any]],
+    alarms: NDArray[np.void],
+    answered: NDArray[np.bool_],
+    truth: NDArray[np.void],
+    start_realtime_ns: int,
+    findings: Sequence[tuple[str, Finding]],
+) -> list[Score]:
+    """Each act takes the alarm of its own packet; one that sent other numbers the first fitting alarm after it."""
+    raised = {finding.verdict.name for _, finding in findings if finding.alarm}
+    by_identity: dict[int, list[int]] = defaultdict(list)
+    for index, identity in enumerate(_identities(alarms).tolist()):
+        by_identity[identity].append(index)
+    fates: dict[int, list[Any]] = defaultdict(list)
+    for identity, fate in zip(_identities(truth).tolist(), truth, strict=True):
+        fates[identity].append(fate)
+    names = [Verdict(code).name for code in alarms["verdict"]]
+    taken: dict[int, int] = {}
+    for own in (True, False):  # all of their own first, so that nobody takes another's
+        for number, act in enumerate(acts):
+            if number in taken:
+                continue
+            expected = CAUGHT_AS[act["action"]]
+            begin_ns = act["time_ns"] - start_realtime_ns - _EARLY_NS
+            identity = _identity(act)
+            for index in by_identity.get(identity, ()) if own else range(len(alarms)):
+                fits = names[index] in expected and not answered[index] and alarms["time_ns"][index] >= begin_ns
+                if fits and (own or alarms["sequence"][index] < 0 or not fates.get(int(_identities(alarms)[index]))):
+                    answered[index] = True
+                    taken[number] = index
+                    break
+    scores = []
+    for action in dict.fromkeys(act["action"] for act in acts):
+        mine = [number for number, act in enumerate(acts) if act["action"] == action]
+        expected = CAUGHT_AS[action]
+        if not expected:
+            scores.append(Score(action, len(mine), 0, 0, len(mine)))
+        elif set(expected) <= OF_FLOWS:
+            noticed = len(mine) if raised & set(expected) else 0
+            scores.append(Score(action, len(mine), noticed, len(mine) - noticed, 0, by_flow=True))
+        else:
+            noticed = sum(number in taken for number in mine)
+            lost = sum(
+                number not in taken and _lost(expected, fates.get(_identity(acts[number]), ())) for number in mine
+            )
+            scores.append(Score(action, len(mine), noticed, len(mine) - noticed - lost, lost))
+    return scores
+
+
+def _identity(act: dict[str, Any]) -> int:
+    """SPI and number of the packet that was acted on; -1 where it had none."""
+    if "spi" not in act or "sequence" not in act:
+        return -1
+    spi = act["spi"] if isinstance(act["spi"], int) else int(act["spi"], 16)
+    return spi << 32 | int(act["sequence"]) & 0xFFFFFFFF
+
+
+def _lost(expected: Sequence[str], fates: Sequence[Any]) -> bool:
+    """Whether what an attacker sent never came to a host: the links lost it, and nobody could notice."""
+    sent = [fate for fate in fates if fate["kind"] in (Kind.TAMPERED, Kind.INJECTED)]
+    if sent:
+        return not any(fate["outside"] for fate in sent)
+    if set(expected) <= {"REPLAY_IN_WINDOW", "REPLAY_OLD"}:
+        return bool(fates) and not any(fate["kind"] == Kind.DUPLICATED for fate in fates)
+    return False
+
+
+def _explained(evidence: Evidence, told: dict[str, Any], truth: NDArray[np.void]) -> int:
+    """How many missing packets the plan or a queue accounts for: those sent in planned windows, and of those last seen
+    at a node as many as the queues of its links have dropped."""
+    plan, points = evidence.plan, told["points"]
+    missing = truth[truth["kind"] == Kind.MISSING]
+    if not len(missing):
+        return 0
+    ends = _ends(told, truth)
+    planned = np.zeros(len(missing), bool)
+    for spi in np.unique(missing["spi"]):
+        chosen = missing["spi"] == spi
+        source, destination = ends[int(spi)]
+        if source is not None and destination is not None:
+            planned[chosen] = planned_loss(plan, source, destination, missing["time_ns"][chosen].astype(np.int64))
+    at_node = Counter(points[point].split("→")[1] for point in missing["point"][~planned])
+    dropped: Counter[str] = Counter()
+    for name, count in told.get("queue_drops", {}).items():
+        dropped[name.split("→")[0]] += count
+    return int(planned.sum()) + sum(min(count, dropped[node]) for node, count in at_node.items())
+
+
+def _ends(told: dict[str, Any], truth: NDArray[np.void]) -> dict[int, tuple[str | None, str | None]]:
+    """Source and destination of each SPI: the hosts at whose edge its packets were seen to go in and come out."""
+    ends: dict[int, tuple[str | None, str | None]] = {}
+    for spi in np.unique(truth["spi"]):
+        mine = truth[(truth["spi"] == spi) & (truth["entrance"] >= 0)]
+        source = told["points"][mine["entrance"][0]].split("→")[0] if len(mine) else None
+        came_out = mine["exit"][mine["exit"] >= 0]
+        ends[int(spi)] = source, told["points"][came_out[0]].split("→")[1] if len(came_out) else None
+    return ends
