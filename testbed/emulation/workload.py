@@ -14,9 +14,9 @@ from testbed.emulation.children import Child
 from testbed.emulation.ledger import Ledger, wanted
 from testbed.emulation.wiring import Wiring
 from testbed.ground.errors import PlanError
+from testbed.kernel import filters
 from testbed.kernel.queues import PRIORITY_BYTES
 from testbed.plan.bounds import longest_lag_ns
-from testbed.kernel import filters
 from traffic.adversary import Crossing, run_adversary, selection
 from traffic.errors import TrafficError
 from traffic.flows import Flow, parse_flows
