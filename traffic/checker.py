@@ -84,8 +84,10 @@ def _drops(first: NDArray[np.void], bounds: Bounds) -> Finding:
 def _copies(first: NDArray[np.void], copies: NDArray[np.void], bounds: Bounds) -> Finding:
     """Further authentic copies: a link made them if each came soon enough, and all together are not too many."""
     copies = copies[np.isin(copies["verdict"], _COPIES)]
-    lag_ns = copies["delay_ns"] - first["delay_ns"][copies["sequence"]]
-    soon = (lag_ns <= bounds.longest_lag_ns) & (copies["delay_ns"] >= 0)
+    before_ns = first["delay_ns"][copies["sequence"]]
+    timed = (copies["delay_ns"] >= 0) & (before_ns >= 0)
+    within = copies["delay_ns"] - before_ns <= bounds.longest_lag_ns
+    soon = np.where(timed, within, copies["verdict"] == Verdict.DUP_LINK)  # untimed: as the endpoint saw it
     count, late = int(soon.sum()), int((~soon).sum())
     total = int(np.count_nonzero(first["verdict"] != NOT_RECEIVED))
     test = judge_count(count, total, bounds.duplicates)

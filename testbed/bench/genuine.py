@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from testbed.bench.secured import FAR, NEAR, joined_spaces
 from testbed.ground.errors import RunError
@@ -23,7 +22,7 @@ from traffic.checker import Bounds, check_flow
 from traffic.esp import InboundSa, OutboundSa
 from traffic.keys import make_associations
 from traffic.packets import NAT_T_PORT, InnerFlow, InnerPackets
-from traffic.results import packet_rows
+from traffic.results import UNSTAMPED, packet_rows
 from traffic.timestamps import deafen, open_tap, open_udp, receive, tap_statistics
 from traffic.verdicts import Content, InboundEndpoint, Verdict
 
@@ -43,6 +42,7 @@ _BUFFER_BYTES: Final = 64 << 20
 _BATCH: Final = 64
 _BEHIND_NS: Final = 50_000_000  # a sender this late gives up its timetable: it is no burst that is to be judged
 _SLACK_NS: Final = 20_000_000  # the longest that a busy machine may take to change netem or to hand over a packet
+_STALL_NS: Final = 5_000_000  # a packet that took so long to be sent left nobody knows when
 _EPOCH: Final = 1 << 32
 _NS_PER_S: Final = 1_000_000_000
 
@@ -76,7 +76,7 @@ def judged(folder: Path, *, packets: int, pps: int, every_s: float, rate_bps: in
             dropped = tap_statistics(tap)[1] + _backlog_losses() - lost_before
     if dropped:
         raise RunError(f"the machine lost {dropped} packets before they could be judged: this judges nothing")
-    windows = {str(window): hop.told(window, handovers, packets / seconds, rate_bps) for window in WINDOWS}
+    windows = {str(window): hop.told(window, handovers, pps, rate_bps) for window in WINDOWS}
     return {"packets": packets, "seconds": seconds, "handovers": len(handovers.log), "windows": windows}
 
 
@@ -155,8 +155,11 @@ class _Hop:
                 begin_ns += (due - number) * gap_ns - gap_ns
                 due = number + 1
             while number < due:
-                tx_ns.append(time.time_ns())
-                send(encrypt(build(number)))
+                packet = encrypt(build(number))
+                before_ns = time.time_ns()
+                send(packet)
+                stalled = time.time_ns() - before_ns > _STALL_NS
+                tx_ns.append(UNSTAMPED if stalled else before_ns)
                 number += 1
             if not self._judge():
                 time.sleep(1e-3)
@@ -179,7 +182,7 @@ class _Hop:
                         arrivals.extend((judgement.sequence, time_ns, judgement.verdict))
         return len(frames)
 
-    def told(self, window: int, handovers: _Handovers, pps: float, rate_bps: int) -> dict[str, Any]:
+    def told(self, window: int, handovers: _Handovers, pps: int, rate_bps: int) -> dict[str, Any]:
         """Verdicts by name, and what the blind checker finds."""
         tx_ns = np.array(self._tx_ns, np.int64)
         arrivals = np.array(self._arrivals[window], np.int64).reshape(-1, 3)
@@ -196,16 +199,19 @@ class _Hop:
         }
 
 
-def bounds(sent: int, log: list[tuple[int, int]], pps: float, rate_bps: int) -> Bounds:
-    """What the hop can do at most. Delays are not judged here: a machine that does nothing else makes packets late."""
-    changes: NDArray[np.int64] = np.array(log, np.int64).reshape(-1, 2).mean(axis=1).astype(np.int64)
+def bounds(sent: int, log: list[tuple[int, int]], pps: int, rate_bps: int) -> Bounds:
+    """What the hop can do at most; `log`: begin and end of each command to change it.
+
+    Delays are not judged here: a machine that is busy to its limit makes packets late.
+    """
+    changes = [time_ns for begin_ns, end_ns in log for time_ns in range(begin_ns, end_ns + STEP_NS, STEP_NS)]
     return Bounds(
-        loss=np.full(sent, LOSS * (1 - DUPLICATES)),  # netem draws both: a copy may replace what was lost
+        loss=np.full(sent, LOSS * (1 - DUPLICATES)),  # netem draws both: a copy may stand in for what was lost
         explained_ns=np.full(sent, np.nan),
         rate_pps=pps,
         duplicates=DUPLICATES,
         longest_lag_ns=longest_lag_ns(rate_bps),
-        changes_ns=changes,
+        changes_ns=np.array(changes, np.int64),
         step_ns=STEP_NS + _SLACK_NS,
         burst=round(pps * _BEHIND_NS / _NS_PER_S),
     )

@@ -34,8 +34,8 @@ def test_no_false_alarm_over_handovers_loss_and_copies(tmp_path: Path, rate_bps:
         assert alarms(told, window) == {}
         found = told["windows"][str(window)]["findings"]
         assert told["windows"][str(window)]["alarms"] == []
-        assert 120 <= found["SUSPECT_DROP"]["count"] <= 290  # 200 expected: five standard deviations and more
-        assert found["SUSPECT_DROP"]["total"] == PACKETS
+        assert 100 <= found["SUSPECT_DROP"]["count"] <= 290  # 200 expected: more than five standard deviations
+        assert 0.9 * PACKETS < found["SUSPECT_DROP"]["total"] <= PACKETS  # without those of unknown time
     wide, narrow = (told["windows"][str(window)]["verdicts"] for window in (1024, 64))
     assert 3 <= wide["DUP_LINK"] == narrow["DUP_LINK"] <= 60
     assert "LATE_OUTSIDE_WINDOW" not in wide

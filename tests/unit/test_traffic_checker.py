@@ -112,6 +112,16 @@ def test_one_copy_where_links_make_none_or_later_than_they_can() -> None:
     assert alarms(flow.check()) == {Verdict.REPLAY_OLD}
 
 
+def test_copies_without_a_stamp_are_what_the_endpoint_called_them() -> None:
+    for verdict in (Verdict.DUP_LINK, Verdict.REPLAY_OLD):
+        flow = Flow()
+        flow.copy_verdict = verdict
+        rows = flow.rows()
+        rows["delay_ns"][SENT:] = -1
+        bounds = Bounds(flow.loss, flow.explained_ns, PPS, duplicates=0.001, longest_lag_ns=LAG_NS)
+        assert check_flow(rows, bounds)[1].verdict is verdict
+
+
 def test_held_packets() -> None:
     flow = Flow()
     flow.delay_ns[500] += 4 * MS
