@@ -52,15 +52,16 @@ _LOAD_HALF, _LOAD_BYTE, _LOAD_HALF_AT, _LOAD_HEADER = 0x28, 0x30, 0x48, 0xB1  # 
 _IF_EQUAL, _IF_SET, _RETURN = 0x15, 0x45, 0x06
 _FILTER: Final = (  # operation, steps if true, steps if false, operand: UDP from or to port 4500, no fragments
     (_LOAD_HALF, 0, 0, 12),
-    (_IF_EQUAL, 0, 8, 0x0800),
+    (_IF_EQUAL, 0, 9, 0x0800),
     (_LOAD_BYTE, 0, 0, 23),
-    (_IF_EQUAL, 0, 14, 17),
+    (_IF_EQUAL, 0, 15, 17),
     (_LOAD_HALF, 0, 0, 20),
-    (_IF_SET, 12, 0, 0x3FFF),
+    (_IF_SET, 13, 0, 0x3FFF),
     (_LOAD_HEADER, 0, 0, 14),
     (_LOAD_HALF_AT, 0, 0, 14),
-    (_IF_EQUAL, 8, 0, NAT_T_PORT),
-    (_LOAD_HALF_AT, 6, 0, 16),
+    (_IF_EQUAL, 9, 0, NAT_T_PORT),
+    (_LOAD_HALF_AT, 0, 0, 16),
+    (_IF_EQUAL, 7, 8, NAT_T_PORT),
     (_IF_EQUAL, 0, 7, 0x86DD),
     (_LOAD_BYTE, 0, 0, 20),
     (_IF_EQUAL, 0, 5, 17),
@@ -144,7 +145,7 @@ def keep_ledger(points: Points, start_realtime_ns: int, end_ns: int, folder: Pat
     The key of the digests is made here and thrown away: who has the ledger cannot look for a packet of his own.
     """
     os.nice(_NICENESS)
-    key = secrets.token_bytes(16)
+    key, spent_s = secrets.token_bytes(16), time.thread_time()
     names = list(points.taps)
     by_descriptor = {tap.fileno(): (number, tap) for number, tap in enumerate(points.taps.values())}
     poll = select.poll()
@@ -172,6 +173,7 @@ def keep_ledger(points: Points, start_realtime_ns: int, end_ns: int, folder: Pat
         "points": names,
         "entrances": sorted(points.entrances),
         "exits": sorted(points.exits),
+        "cpu_s": round(time.thread_time() - spent_s, 3),
         "missed": {name: missed for name, tap in points.taps.items() if (missed := tap_statistics(tap)[1])},
     }
     (folder / POINTS_FILE).write_text(json.dumps(document, indent=1) + "\n")

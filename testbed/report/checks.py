@@ -92,15 +92,14 @@ def _traffic_checks(evidence: Evidence) -> Iterator[Check]:
         for check in _unjudged(TRAFFIC_CHECKS, "the flow measurement is not valid"):
             # An alarm stands even so: lost captures forge no packets.
             yield integrity if check.name == integrity.name and integrity.reasons else check
+        yield from _ledger(evidence, None)  # taps and single packets do not depend on when they were sent
         return
     yield integrity
     yield _flow_loss(evidence, flows)
     found = findings(evidence)
     yield _statistics(evidence, found)
     yield _adversary_caught(evidence, flows, found)
-    scores = score(evidence, found)
-    if scores is not None:
-        yield _ledger(scores)
+    yield from _ledger(evidence, found)
 
 
 def _unjudged(names: tuple[str, ...], why: str) -> Iterator[Check]:
@@ -272,10 +271,16 @@ def _statistics(evidence: Evidence, found: Sequence[tuple[str, Finding]]) -> Che
     return _verdict("statistics", reasons, f"{len(mine)} tests of whole flows, {len(reasons)} alarms")
 
 
-def _ledger(scores: Scores) -> Check:
+def _ledger(evidence: Evidence, found: Sequence[tuple[str, Finding]] | None) -> Iterator[Check]:
     """The blind checker against the ledger. What the network did is other checks' matter; here it must be noticed."""
-    if scores.missed:
-        return Check("ledger", False, f"not judged: its taps lost {scores.missed:,} frames", judged=False)
+    scores = score(evidence, found)
+    if scores is not None and scores.missed:
+        yield Check("ledger", False, f"not judged: its taps lost {scores.missed:,} frames", judged=False)
+    elif scores is not None:
+        yield _of_ledger(scores)
+
+
+def _of_ledger(scores: Scores) -> Check:
     told = [f"{count:,} packets {name.lower()}" for name, count in scores.truth.items()]
     missing = scores.truth.get("MISSING", 0)
     if missing:

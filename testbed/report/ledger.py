@@ -28,6 +28,10 @@ from traffic.verdicts import Verdict
 OF_FLOWS: Final = frozenset({"SUSPECT_DROP", "DELAY_ATTACK", "REORDER_ATTACK"})
 """Verdicts that no single packet gets."""
 
+_NOBODY: Final = (1 << 64) - 1
+_SLOW: Final = frozenset({"FRAG_INCOMPLETE"})
+_LATE_NS: Final = {False: 5_000_000_000, True: 45_000_000_000}
+"""Assumption: how long after an act its alarm comes; fragments wait 30 s for the others (traffic.fragments)."""
 _EARLY_NS: Final = 20_000_000
 """Assumption: an attacker on a busy machine writes an act down at most this long after its packet has arrived."""
 
@@ -71,8 +75,11 @@ class Scores:
         return bounds(sum(self.untrue.values()), max(self.genuine, 1))[1]
 
 
-def score(evidence: Evidence, findings: Sequence[tuple[str, Finding]]) -> Scores | None:
-    """The scores of a run; None where it kept no ledger, or an alarm was not written down packet by packet."""
+def score(evidence: Evidence, findings: Sequence[tuple[str, Finding]] | None) -> Scores | None:
+    """The scores of a run; None where it kept no ledger, or an alarm was not written down packet by packet.
+
+    `findings`: None where whole flows could not be judged, so that nobody could notice what shows in them alone.
+    """
     try:
         told = json.loads((evidence.folder / POINTS_FILE).read_text())
         rows = np.load(evidence.folder / ROWS_FILE)
@@ -99,10 +106,12 @@ def score(evidence: Evidence, findings: Sequence[tuple[str, Finding]]) -> Scores
     )
 
 
-def _identities(rows: NDArray[np.void]) -> NDArray[np.int64]:
-    """SPI and lower half of the number as one; -1 for what has no SPI or no number."""
+def _identities(rows: NDArray[np.void]) -> NDArray[np.uint64]:
+    """SPI and lower half of the number as one; _NOBODY for what has no SPI or no number."""
     spi, sequence = rows["spi"].astype(np.int64), rows["sequence"].astype(np.int64)
-    found: NDArray[np.int64] = np.where((spi < 0) | (sequence < 0), -1, spi << 32 | sequence & 0xFFFFFFFF)
+    low = sequence.astype(np.uint64) & np.uint64(0xFFFFFFFF)
+    found: NDArray[np.uint64] = spi.astype(np.uint64) << np.uint64(32) | low
+    found[(spi < 0) | (sequence < 0)] = _NOBODY
     return found
 
 
@@ -112,10 +121,10 @@ def _score_acts(
     answered: NDArray[np.bool_],
     truth: NDArray[np.void],
     start_realtime_ns: int,
-    findings: Sequence[tuple[str, Finding]],
+    findings: Sequence[tuple[str, Finding]] | None,
 ) -> list[Score]:
     """Each act takes the alarm of its own packet; one that sent other numbers the first fitting alarm after it."""
-    raised = {finding.verdict.name for _, finding in findings if finding.alarm}
+    raised = {finding.verdict.name for _, finding in findings or () if finding.alarm}
     by_identity: dict[int, list[int]] = defaultdict(list)
     for index, identity in enumerate(_identities(alarms).tolist()):
         by_identity[identity].append(index)
@@ -123,19 +132,20 @@ def _score_acts(
     for identity, fate in zip(_identities(truth).tolist(), truth, strict=True):
         fates[identity].append(fate)
     names = [Verdict(code).name for code in alarms["verdict"]]
-    taken: dict[int, int] = {}
+    taken: set[int] = set()
     for own in (True, False):  # all of their own first, so that nobody takes another's
+        free = np.flatnonzero(~answered).tolist()
         for number, act in enumerate(acts):
             if number in taken:
                 continue
             expected = CAUGHT_AS[act["action"]]
             begin_ns = act["time_ns"] - start_realtime_ns - _EARLY_NS
-            identity = _identity(act)
-            for index in by_identity.get(identity, ()) if own else range(len(alarms)):
-                fits = names[index] in expected and not answered[index] and alarms["time_ns"][index] >= begin_ns
-                if fits and (own or alarms["sequence"][index] < 0 or not fates.get(int(_identities(alarms)[index]))):
+            end_ns = begin_ns + round(act.get("after_s", 0) * 1e9) + _LATE_NS[bool(_SLOW & set(expected))]
+            for index in by_identity.get(_identity(act), ()) if own else free:
+                in_time = begin_ns <= alarms["time_ns"][index] and (own or alarms["time_ns"][index] <= end_ns)
+                if names[index] in expected and in_time and not answered[index]:
                     answered[index] = True
-                    taken[number] = index
+                    taken.add(number)
                     break
     scores = []
     for action in dict.fromkeys(act["action"] for act in acts):
@@ -145,7 +155,8 @@ def _score_acts(
             scores.append(Score(action, len(mine), 0, 0, len(mine)))
         elif set(expected) <= OF_FLOWS:
             noticed = len(mine) if raised & set(expected) else 0
-            scores.append(Score(action, len(mine), noticed, len(mine) - noticed, 0, by_flow=True))
+            lost = 0 if findings is not None else len(mine)
+            scores.append(Score(action, len(mine), noticed, len(mine) - noticed - lost, lost, by_flow=True))
         else:
             noticed = sum(number in taken for number in mine)
             lost = sum(
@@ -156,9 +167,9 @@ def _score_acts(
 
 
 def _identity(act: dict[str, Any]) -> int:
-    """SPI and number of the packet that was acted on; -1 where it had none."""
+    """SPI and number of the packet that was acted on; _NOBODY where it had none."""
     if "spi" not in act or "sequence" not in act:
-        return -1
+        return _NOBODY
     spi = act["spi"] if isinstance(act["spi"], int) else int(act["spi"], 16)
     return spi << 32 | int(act["sequence"]) & 0xFFFFFFFF
 

@@ -78,6 +78,32 @@ def test_a_clean_session_is_carried_whole(lab: Lab, tmp_path: Path) -> None:
     assert set(np.load(tmp_path / "alarms.npy")["verdict"]) == {Verdict.PLAINTEXT_IN}  # the chatter
 
 
+def test_port_4500_at_either_end_and_nothing_else_passes_the_taps_filter(lab: Lab) -> None:
+    """A NAT changes the source port on the way out and the destination port on the way back."""
+    tap = lab.within("router", open_tap, "r-eth0")
+    for name, interface in (("rome", "h-eth0"), ("router", "r-eth0")):
+        lab.ip(name, f"address add fd00::{1 + (name == 'rome')}/64 dev {interface} nodad")
+    listen_for_esp(tap)
+    raw = lab.within("rome", socket.socket, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    wanted = []
+    for ports in ((4500, 4500), (33_000, 4500), (4500, 33_000), (33_000, 33_001), (4501, 4499), (0x86DD, 862)):
+        payload = bytes((*ports[0].to_bytes(2, "big"), *ports[1].to_bytes(2, "big"), *range(60)))
+        raw.sendto(udp_packet(ROME, "10.0.1.1", *ports, payload), ("10.0.1.1", 0))
+        if 4500 in ports:
+            wanted.append(payload)
+    fragment = bytearray(udp_packet(ROME, "10.0.1.1", 4500, 4500, bytes(60)))
+    fragment[6] |= 0x20  # more fragments
+    raw.sendto(bytes(fragment), ("10.0.1.1", 0))
+    for ports in ((4500, 33_000), (33_000, 4500), (33_000, 33_001)):
+        with lab.within("rome", open_udp, "fd00::2", ports[0]) as six:
+            six.sendto(payload + bytes(ports[1].to_bytes(2, "big")), ("fd00::1", ports[1]))
+    seen = []
+    while frames := receive(tap) or (time.sleep(0.3) or receive(tap)):
+        seen += [esp_of(frame) for frame, _, _ in frames]
+    assert seen[:3] == wanted
+    assert [esp[-2:] for esp in seen[3:]] == [(33_000).to_bytes(2, "big"), (4500).to_bytes(2, "big")]
+
+
 def test_what_a_queue_drops_is_missing(lab: Lab, tmp_path: Path) -> None:
     lab.tc("router", "qdisc add dev r-eth1 root tbf rate 400kbit burst 1400 limit 3000")
     document, truth = kept(lab, tmp_path, [flow("upload", "rome", "milan", 100, 1200, 0)], 1)

@@ -19,7 +19,7 @@ from traffic.ledger import LEDGER_DTYPE
 from traffic.records import ALARM_DTYPE, NOT_RECEIVED
 from traffic.verdicts import Verdict
 
-SPI, START_NS = 0x1001, 1_700_000_000 * S
+SPI, START_NS = 0x9000_1001, 1_700_000_000 * S
 POINTS = ["rome→ut-rome", "ut-rome→NORAD44714", "NORAD44714→gw-milano", "pop-milan→dc-rome"]
 IN, SATELLITE, GATEWAY, OUT = range(4)
 
