@@ -1,4 +1,7 @@
-"""Where a run keeps its ledger: a tap at each interface at which packets of a protected path arrive."""
+"""Where a run keeps its ledger: taps at the edges of protected paths, or at each interface where packets arrive there.
+
+The edges tell what became of each packet; the hops between them also where. In the guest a frame costs some 0.1 ms.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import json
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 from testbed.emulation.children import Child
 from testbed.emulation.wiring import Wiring
@@ -24,26 +27,37 @@ MOST_TAPS: Final = 500
 _TAP_BYTES: Final = 4 << 20  # two seconds of a thousand large packets
 
 
-def wanted(options: dict[str, Any]) -> bool:
-    """Whether a plan's options of traffic ask for a ledger ('on', 'off'), which is taken out of them.
+Extent = Literal["off", "edges", "hops"]
 
-    Without a word it is kept where an attacker is at work.
+
+def wanted(options: dict[str, Any]) -> Extent:
+    """The ledger that a plan's options of traffic ask for, which is taken out of them: 'off', 'edges' or 'hops'.
+
+    Without a word the edges are watched where an attacker is at work. Raises PlanError.
     """
-    told = options.pop("ledger", "on" if options.get("adversary", "none") != "none" else "off")
-    return told in ("on", True)
+    told = options.pop("ledger", "auto")
+    if told == "auto":
+        return "edges" if options.get("adversary", "none") != "none" else "off"
+    if told not in get_args(Extent):
+        raise PlanError(f"ledger '{told}' is unknown: use auto, {', '.join(get_args(Extent))}")
+    extent: Extent = told
+    return extent
 
 
 class Ledger:
     """A run's ledger: open from the beginning, kept by a process of its own."""
 
-    def __init__(self, wiring: Wiring, flows: Sequence[Flow], folder: Path) -> None:
+    def __init__(self, wiring: Wiring, flows: Sequence[Flow], folder: Path, extent: Extent) -> None:
         """Open the taps. Raises PlanError if they were too many."""
         self._wiring, self._folder = wiring, folder
-        hops = dict.fromkeys(_hops(wiring, flows))
+        hops = dict.fromkeys(
+            (a, b) for a, b in _hops(wiring, flows) if extent == "hops" or a in wiring.lans or b in wiring.lans
+        )
+        self._extent = extent
         if len(hops) > MOST_TAPS:
             raise PlanError(
                 f"plan of {wiring.plan.topology}: a ledger would need {len(hops)} taps, of {MOST_TAPS} at most: use "
-                "ledger=off, or plan a shorter time"
+                "ledger=edges, or plan a shorter time"
             )
         taps, entrances, exits = {}, set(), set()
         for a, b in hops:
@@ -70,6 +84,7 @@ class Ledger:
         self._child.wait()
         file = self._folder / POINTS_FILE
         document = json.loads(file.read_text())
+        document["extent"] = self._extent
         document["queue_drops"] = {name: count for name, count in _drops(self._wiring) if count}
         file.write_text(json.dumps(document, indent=1) + "\n")
 

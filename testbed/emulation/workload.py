@@ -38,7 +38,7 @@ class Workload:
         self._session: Child | None = None
         plan = wiring.plan
         options = dict(plan.traffic)
-        has_ledger = wanted(options)
+        extent = wanted(options)
         if options.get("duplicates"):  # else links make no copies, and every copy is a replay
             options["longest_lag_ns"] = longest_lag_ns(plan, PRIORITY_BYTES)
         self._action = options.pop("adversary", "none")
@@ -51,7 +51,7 @@ class Workload:
         if self._options.generator == "scapy":
             importlib.import_module("traffic.scapy_generator")  # now: it takes seconds in the guest
         self._hosts = {name: self._open(name) for name in _endpoints(self._flows)}
-        self._ledger = Ledger(wiring, self._flows, folder) if has_ledger and self._flows else None
+        self._ledger = Ledger(wiring, self._flows, folder, extent) if extent != "off" and self._flows else None
         if self._ledger is not None:
             self._stack.callback(self._ledger.kill)
         if pcap:

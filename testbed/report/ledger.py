@@ -179,6 +179,8 @@ def _lost(expected: Sequence[str], fates: Sequence[Any]) -> bool:
     sent = [fate for fate in fates if fate["kind"] in (Kind.TAMPERED, Kind.INJECTED)]
     if sent:
         return not any(fate["outside"] for fate in sent)
+    if set(expected) == {"FORGED"} and fates:  # taken, altered and lost before another tap
+        return all(fate["kind"] == Kind.MISSING for fate in fates)
     if set(expected) <= {"REPLAY_IN_WINDOW", "REPLAY_OLD"}:
         return bool(fates) and not any(fate["kind"] == Kind.DUPLICATED for fate in fates)
     return False
@@ -198,9 +200,12 @@ def _explained(evidence: Evidence, told: dict[str, Any], truth: NDArray[np.void]
         source, destination = ends[int(spi)]
         if source is not None and destination is not None:
             planned[chosen] = planned_loss(plan, source, destination, missing["time_ns"][chosen].astype(np.int64))
+    drops = told.get("queue_drops", {})
+    if told.get("extent") == "edges":  # nobody saw where
+        return int(planned.sum()) + min(int((~planned).sum()), sum(drops.values()))
     at_node = Counter(points[point].split("→")[1] for point in missing["point"][~planned])
     dropped: Counter[str] = Counter()
-    for name, count in told.get("queue_drops", {}).items():
+    for name, count in drops.items():
         dropped[name.split("→")[0]] += count
     return int(planned.sum()) + sum(min(count, dropped[node]) for node, count in at_node.items())
 

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from testbed.emulation.ledger import wanted
+from testbed.ground.errors import PlanError
 from testbed.plan.bounds import delays_ns, longest_lag_ns, longest_queue_ns
 from testbed.plan.model import STEP_DTYPE, Lan, Link, Node, PathStep, Plan
 
@@ -84,11 +86,15 @@ def test_a_plan_without_paths_or_with_dead_ones_has_no_lag() -> None:
     assert longest_lag_ns(plan(steps=steps), 1_000) == 0
 
 
-@pytest.mark.parametrize("option", ["on", "off", None])
+@pytest.mark.parametrize("option", ["hops", "edges", "off", "auto", None])
 def test_a_ledger_is_kept_where_an_attacker_is_or_where_it_is_asked_for(option: str | None) -> None:
-    from testbed.emulation.ledger import wanted
-
     for adversary in ({}, {"adversary": "none"}, {"adversary": "bitflip"}):
         options = adversary | ({} if option is None else {"ledger": option})
-        assert wanted(options) == (adversary.get("adversary") == "bitflip" if option is None else option == "on")
+        by_itself = "edges" if adversary.get("adversary") == "bitflip" else "off"
+        assert wanted(options) == (by_itself if option in (None, "auto") else option)
         assert options == adversary
+
+
+def test_an_unknown_ledger_is_refused() -> None:
+    with pytest.raises(PlanError, match="ledger 'all' is unknown: use auto, off, edges, hops"):
+        wanted({"ledger": "all"})

@@ -108,6 +108,7 @@ class Record:
         self.acts: list[dict[str, Any]] = []
         self.drops: dict[str, int] = {}
         self.missed: dict[str, int] = {}
+        self.extent = "hops"
 
     def act(self, action: str, number: int, **other: Any) -> None:
         entry = {"time_ns": START_NS + number * 20 * MS, "action": action, "spi": f"0x{SPI:08x}", "sequence": number}
@@ -142,6 +143,7 @@ class Record:
             "entrances": [POINTS[IN]],
             "exits": [POINTS[OUT]],
             "missed": self.missed,
+            "extent": self.extent,
             "queue_drops": self.drops,
         }
         (self.folder / "ledger.json").write_text(json.dumps(told))
@@ -244,6 +246,18 @@ def test_missing_packets_are_explained_by_the_plan_or_by_queues(files: Files, tm
     record.drops = {"NORAD44714→gw-milano": 2, "gw-milano→pop-milan": 9}
     scores = record.scores()
     assert (scores.truth["MISSING"], scores.explained) == (4, 3)
+    record.extent = "edges"
+    assert record.scores().explained == 4  # nobody saw where
+
+
+def test_an_altered_packet_that_never_came_out_is_lost_for_who_sees_the_edges_alone(
+    files: Files, tmp_path: Path
+) -> None:
+    record = Record(tmp_path, files)
+    record.act("bitflip", 64)
+    record.lose(64, GATEWAY)
+    (one,) = record.scores().acts
+    assert (one.noticed, one.missed, one.lost) == (0, 0, 1)
 
 
 def test_taps_that_could_not_keep_up_judge_nothing(files: Files, tmp_path: Path) -> None:
