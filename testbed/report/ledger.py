@@ -202,7 +202,7 @@ def _explained(evidence: Evidence, told: dict[str, Any], truth: NDArray[np.void]
             planned[chosen] = planned_loss(plan, source, destination, missing["time_ns"][chosen].astype(np.int64))
     drops = told.get("queue_drops", {})
     if told.get("extent") == "edges":  # nobody saw where
-        return int(planned.sum()) + min(int((~planned).sum()), sum(drops.values()))
+        return int(planned.sum()) + min(int((~planned).sum()), sum(int(count) for count in drops.values()))
     at_node = Counter(points[point].split("→")[1] for point in missing["point"][~planned])
     dropped: Counter[str] = Counter()
     for name, count in drops.items():
