@@ -14,8 +14,9 @@ from testbed.plan.replay import CENTRE, USER, Replay
 from testbed.plan.scenario import Choice, Parameter, Switch, Whole, parse_parameters
 from testbed.plan.texts import Text, Time
 from testbed.plan.trace import Columns, read_series
+from topologies.common import POWERS_OF_TWO, USER_BUFFER_NS
 from topologies.services import Flow, bulk, voice
-from topologies.starlink_italy import POWERS_OF_TWO, USER_BUFFER_NS, USER_DOWN_BPS, USER_UP_BPS
+from topologies.starlink_italy import USER_DOWN_BPS, USER_UP_BPS
 
 NAME = "trace"
 TITLE = "A measured link replayed: a user reaches a data centre with the delay, loss and rate of a file"

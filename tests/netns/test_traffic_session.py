@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -75,6 +76,22 @@ def test_hosts_behind_a_nat_are_reached_after_their_announcement(lab: Lab, tmp_p
     for result in document["flows"]:
         assert result["not_sent"] == 0
         assert result["sent"] == result["received"] > 0
+
+
+def test_a_host_whose_nat_changes_is_found_again(lab: Lab, tmp_path: Path) -> None:
+    """A link that goes down makes the kernel forget its masquerades; the next packet gets another port."""
+    lab.command("router", "iptables-legacy -t nat -A POSTROUTING -o r-eth1 -j MASQUERADE --random")
+    lab.ip("milan", "route del default")
+    opened = hosts(lab, rome_inside=True)
+    for after_s, state in ((2.0, "down"), (2.3, "up")):
+        threading.Timer(after_s, lab.ip, ("router", f"link set r-eth1 {state}")).start()
+    document, rows = play(WORKLOAD, opened, tmp_path, 5)
+    assert document["alarms"] == []
+    down = next(n for n, result in enumerate(document["flows"]) if result["src"] == "milan")
+    its = rows[rows["flow"] == down]
+    lost = its["verdict"] == NOT_RECEIVED
+    assert lost.any()
+    assert not lost[its["tx_ns"] > 4 * S].any()
 
 
 def test_without_an_announcement_nothing_is_sent_inwards(lab: Lab, tmp_path: Path) -> None:

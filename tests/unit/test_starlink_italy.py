@@ -20,9 +20,11 @@ KEYS = {"name", "kind", "src", "dst", "dscp", "rate_pps", "payload_bytes", "star
 def test_the_declared_defaults():
     found = scenario()
     assert found.parameters == {
+        "sites": "two",
         "order": "hold",
         "outage_ms": 20,
         "policy": "measured",
+        "variation": "off",
         "landing": "italy",
         "landing_by": "delay",
         "antennas": 52,
@@ -33,6 +35,7 @@ def test_the_declared_defaults():
         "capacity": "median",
         "load": 0,
         "rain": "off",
+        "lasers": False,
         "routing": "plan",
         "domains": "one",
         "esn": True,
@@ -76,6 +79,22 @@ def test_parameters_reach_the_scenario():
     asked = scenario(policy="sticky", landing_by="highest", gso_deg="18", beams="2", lost="gw-foggia@3").access
     assert (asked.policy, asked.landing_by, asked.gso_deg, asked.beams) == ("sticky", "highest", 18, 2)
     assert (found.traffic["esn"], found.traffic["window"], found.traffic["adversary"]) == (False, 64, "replay")
+
+
+@pytest.mark.parametrize(
+    ("policy", "word", "slots", "jitter", "says"),
+    [
+        ("highest", "off", 0.0, 0.0, "do not vary"),
+        ("highest", "slots", 1.0, 0.0, "each slot has an access delay of its own"),
+        ("highest", "measured", 1.0, 1.0, "packets scatter within a slot"),
+        ("measured", "slots", 0.0, 0.0, "come from the satellites alone (policy=measured)"),
+        ("random", "measured", 0.0, 1.0, "packets scatter within a slot"),
+    ],
+)
+def test_what_varies_is_not_counted_twice(policy, word, slots, jitter, says):
+    found = scenario(policy=policy, variation=word)
+    assert (found.variation.slots, found.variation.jitter) == (slots, jitter)
+    assert sum(says in line for line in found.assumptions) == 1
 
 
 def test_an_unknown_parameter_names_the_nearest():
