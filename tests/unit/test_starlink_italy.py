@@ -40,6 +40,7 @@ def test_the_declared_defaults():
         "domains": "one",
         "esn": True,
         "window": 1024,
+        "ledger": "auto",
         "profile": "manual",
         "rekey_s": 3600,
         "generator": "struct",
@@ -50,6 +51,7 @@ def test_the_declared_defaults():
     assert found.traffic == {
         "esn": True,
         "window": 1024,
+        "ledger": "auto",
         "profile": "manual",
         "rekey_s": 3600,
         "generator": "struct",
