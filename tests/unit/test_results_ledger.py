@@ -31,6 +31,9 @@ def found(files: Files, folder: Path) -> dict[tuple[str, str], Any]:
 def test_a_good_run_raises_no_statistical_alarm(files: Files, tmp_path: Path) -> None:
     told = check(report_of(files, tmp_path), "statistics")
     assert (told["passed"], told["judged"], told["detail"]) == (True, True, "6 tests of whole flows, 0 alarms")
+    told = report_of(files, tmp_path)["statistics"]
+    assert [entry["alarm"] for entry in told] == [False] * 8
+    assert told[0]["detail"].startswith("0 of 2,9")
     judged = found(files, tmp_path)
     assert judged["voice-rome", "DELAY_ATTACK"].total > 2_900
     assert judged["voice-rome", "SUSPECT_DROP"].total > 2_900
