@@ -42,6 +42,7 @@ _BUFFER_BYTES: Final = 64 << 20
 _BATCH: Final = 64
 _BEHIND_NS: Final = 50_000_000  # a sender this late gives up its timetable: it is no burst that is to be judged
 _SLACK_NS: Final = 20_000_000  # the longest that a busy machine may take to change netem or to hand over a packet
+_MOST_AHEAD: Final = 1_500  # packets that may be on their way: where a machine stalls, no queue shall overflow
 _STALL_NS: Final = 5_000_000  # a packet that took so long to be sent left nobody knows when
 _EPOCH: Final = 1 << 32
 _NS_PER_S: Final = 1_000_000_000
@@ -135,6 +136,7 @@ class _Hop:
         sender.connect((FAR, NAT_T_PORT))
         self._send, self._tap = sender.send, tap
         self._tx_ns = array("q")
+        self._highest = 0  # number that has arrived
         content = Content(0, association.spi, flow.canary, False)
         self._endpoints = {}
         self._arrivals = {window: array("q") for window in WINDOWS}
@@ -150,10 +152,11 @@ class _Hop:
         encrypt, build, send, tx_ns = self._encrypt, self._build, self._send, self._tx_ns
         begin_ns, number = time.monotonic_ns(), 0
         while number < packets:
-            due = min((time.monotonic_ns() - begin_ns) // gap_ns + 1, packets)
-            if (due - number) * gap_ns > _BEHIND_NS:
-                begin_ns += (due - number) * gap_ns - gap_ns
-                due = number + 1
+            due = min((time.monotonic_ns() - begin_ns) // gap_ns + 1, packets, self._highest + _MOST_AHEAD)
+            late_ns = time.monotonic_ns() - begin_ns - number * gap_ns
+            if late_ns > _BEHIND_NS:
+                begin_ns += late_ns
+                due = min(due, number + 1)
             while number < due:
                 packet = encrypt(build(number))
                 before_ns = time.time_ns()
@@ -179,6 +182,7 @@ class _Hop:
                 if judgement is not None:
                     counts[judgement.verdict] += 1
                     if judgement.sequence is not None:
+                        self._highest = max(self._highest, judgement.sequence)
                         arrivals.extend((judgement.sequence, time_ns, judgement.verdict))
         return len(frames)
 
