@@ -25,6 +25,7 @@ COMMANDS = {
     "sweep": "testbed.cli.sweep",
     "topologies": "testbed.cli.topologies",
     "traffic": "testbed.cli.traffic",
+    "validate": "testbed.cli.validate",
 }
 
 

@@ -1,0 +1,184 @@
+"""The delay variation of a measured series: fitted to one part of it, to be held against another.
+
+What is fitted: the median, the quantiles of slots' levels less their day's median, and how much a slot remembers of the
+one before. The result is a `Variation` like the built-in one (`plan.variation`), with its own table in place of
+FjordLink's; a plan takes either. Scatter within slots is not fitted: a dish's running average hides it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from statistics import NormalDist
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from testbed.ground.constants import NS_PER_S, SLOT_NS, SLOT_PHASE_NS
+from testbed.ground.errors import PlanError, ScenarioError
+from testbed.plan.variation import OFFSET_AT, UP_PART, Variation
+
+DAY_NS: Final = 86_400 * NS_PER_S
+MS_NS: Final = 1_000_000
+
+LEAST_SAMPLES: Final = 10
+"""Assumption: a slot with fewer samples than this, or less than nine tenths of the usual, is not taken."""
+
+LEAST_SLOTS: Final = 40
+"""Assumption: fewer slots (10 minutes) tell nothing of a distribution."""
+
+_LEAST_WEIGHT: Final = 3e-4  # of a slot that is still remembered, as in plan.variation
+_LONGEST_MEMORY: Final = 0.98  # Assumption: beyond it a slot would depend on 400 earlier ones
+
+
+@dataclass(frozen=True)
+class FittedVariation(Variation):
+    """A variation whose slots have levels of a table of its own.
+
+    at, offset_ms: quantiles of the round trip's offsets from the median, both rising. memory: correlation of the normal
+    scores of neighbouring slots, 0 to 0.98. The rest is as in `Variation`. Raises ScenarioError.
+    """
+
+    at: tuple[float, ...] = OFFSET_AT
+    offset_ms: tuple[float, ...] = ()
+    memory: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if len(self.at) != len(self.offset_ms) or len(self.at) < 2:
+            raise ScenarioError(f"variation: {len(self.offset_ms)} offsets for {len(self.at)} quantiles: give one each")
+        if np.any(np.diff(self.at) <= 0) or np.any(np.diff(self.offset_ms) < 0):
+            raise ScenarioError("variation: a table of quantiles must rise: sort it")
+        if not 0.0 <= self.memory <= _LONGEST_MEMORY:
+            raise ScenarioError(f"variation: memory {self.memory:g} is not from 0 to {_LONGEST_MEMORY:g}")
+
+    def extra_ns(self, seed: int, terminal: str, upward: bool, utc_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """What the terminal's user link adds in one direction at the instants (UTC since 1970), ns, shape (n,)."""
+        times = np.asarray(utc_ns, dtype=np.int64)
+        slots, which = np.unique((times - SLOT_PHASE_NS) // SLOT_NS, return_inverse=True)
+        part = UP_PART if upward else 1.0 - UP_PART
+        levels_ms = np.interp(self._ranks(seed, terminal, slots), self.at, self.offset_ms)
+        extra_ns = np.rint(self.slots * part * levels_ms * MS_NS).astype(np.int64)[which]
+        if self.jitter:
+            unbound = Variation(0.0, self.jitter, self.period_ns, floor_up_ns=DAY_NS, floor_down_ns=DAY_NS)
+            extra_ns += unbound.extra_ns(seed, terminal, upward, times)
+        bounded: NDArray[np.int64] = np.maximum(extra_ns, -(self.floor_up_ns if upward else self.floor_down_ns))
+        return bounded
+
+    def _ranks(self, seed: int, terminal: str, slots: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Where in the table each slot stands, 0..1: a moving sum of normal draws, so that neighbours are alike."""
+        taps = 1 if self.memory == 0.0 else 1 + int(np.log(_LEAST_WEIGHT) / np.log(self.memory))
+        weights = self.memory ** np.arange(taps)
+        weights /= np.sqrt(np.sum(weights**2))
+        wanted, where = np.unique(slots[:, None] - np.arange(taps), return_inverse=True)
+        draws = _normal(seed, f"{terminal}/fitted slot", wanted)[where.reshape(len(slots), taps)]
+        score = np.zeros(len(slots))
+        for column, weight in enumerate(weights):  # one term after the other: the same bits from every window
+            score += weight * draws[:, column]
+        return np.array([NormalDist().cdf(one) for one in score.tolist()])
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What was fitted, and to how much.
+
+    median_ms, mean_ms, deviation_ms: of all samples. at, offset_ms, memory: as in `FittedVariation`. slots: how many
+    whole slots there were; days: of how many days (UTC).
+    """
+
+    median_ms: float
+    mean_ms: float
+    deviation_ms: float
+    at: tuple[float, ...]
+    offset_ms: tuple[float, ...]
+    memory: float
+    slots: int
+    days: int
+    samples: int
+
+    def variation(self, like: Variation | None = None) -> FittedVariation:
+        """The fitted offsets for a plan; strengths, period and floors as in `like`."""
+        base = like or Variation()
+        return FittedVariation(
+            base.slots,
+            base.jitter,
+            base.period_ns,
+            base.floor_up_ns,
+            base.floor_down_ns,
+            self.at,
+            self.offset_ms,
+            self.memory,
+        )
+
+    def round_trip_ms(self, seed: int, utc_ns: NDArray[np.int64], terminal: str = "fitted") -> NDArray[np.float64]:
+        """The model's own series: the fitted median and what varies about it, ms, shape (n,)."""
+        one = replace(self.variation(), floor_up_ns=DAY_NS, floor_down_ns=DAY_NS)
+        both_ns = one.extra_ns(seed, terminal, True, utc_ns) + one.extra_ns(seed, terminal, False, utc_ns)
+        return np.maximum(self.median_ms + both_ns / MS_NS, 0.0)
+
+
+def slot_medians(
+    time_ns: NDArray[np.int64], value: NDArray[np.float64], late_ns: int = 0
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Numbers (since 1970) and medians of the slots that have their samples; `value` (n,) at `time_ns`, UTC, rising.
+
+    late_ns: a slot is read so much later than it is: half the window of an instrument that averages. Which slots are
+    whole: with nine tenths of the samples that the median slot has, and at least LEAST_SAMPLES.
+    """
+    number = (time_ns - SLOT_PHASE_NS - late_ns) // SLOT_NS
+    slots, first, count = np.unique(number, return_index=True, return_counts=True)
+    if not len(slots):
+        return slots, np.zeros(0)
+    whole = count >= max(LEAST_SAMPLES, 0.9 * float(np.median(count)))
+    medians = [np.median(value[low : low + many]) for low, many in zip(first[whole], count[whole], strict=True)]
+    return slots[whole], np.array(medians, dtype=np.float64)
+
+
+def fit(
+    time_ns: NDArray[np.int64],
+    round_trip_ms: NDArray[np.float64],
+    late_ns: int = 0,
+    at: Sequence[float] = OFFSET_AT,
+) -> Fit:
+    """Fit to a series: round trips (n,) at instants in UTC, rising; what was lost left out. `late_ns`: as above.
+
+    Raises PlanError when it is too short, or has no two slots one after the other.
+    """
+    slots, medians_ms = slot_medians(time_ns, round_trip_ms, late_ns)
+    follow = np.flatnonzero(np.diff(slots) == 1)
+    if len(slots) < LEAST_SLOTS or len(follow) < LEAST_SLOTS // 2:
+        raise PlanError(
+            f"a fit needs {LEAST_SLOTS} slots of 15 s with at least {LEAST_SAMPLES} samples each, this part has"
+            f" {len(slots)}: give a longer series"
+        )
+    days, day = np.unique((slots * SLOT_NS + SLOT_PHASE_NS) // DAY_NS, return_inverse=True)
+    centre_ms = np.array([np.median(medians_ms[day == number]) for number in range(len(days))])
+    offset_ms = medians_ms - centre_ms[day]
+    ranks = (np.argsort(np.argsort(offset_ms, kind="stable"), kind="stable") + 0.5) / len(offset_ms)
+    score = np.array([NormalDist().inv_cdf(one) for one in ranks.tolist()])
+    alike = float(np.corrcoef(score[follow], score[follow + 1])[0, 1])
+    return Fit(
+        median_ms=float(np.median(round_trip_ms)),
+        mean_ms=float(np.mean(round_trip_ms)),
+        deviation_ms=float(np.std(round_trip_ms)),
+        at=tuple(float(one) for one in at),
+        offset_ms=tuple(np.quantile(offset_ms, list(at)).tolist()),
+        memory=min(max(alike, 0.0), _LONGEST_MEMORY),
+        slots=len(slots),
+        days=len(days),
+        samples=len(round_trip_ms),
+    )
+
+
+def _normal(seed: int, who: str, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+    """A normal variable for each integer: a stable hash of it, the seed and the name."""
+    context = blake2b(f"{seed}/{who}".encode(), digest_size=8)
+    found = np.empty(len(numbers))
+    for place, number in enumerate(numbers.tolist()):
+        one = context.copy()
+        one.update(number.to_bytes(8, "little", signed=True))
+        uniform = ((int.from_bytes(one.digest(), "little") >> 12) + 0.5) / (1 << 52)
+        found[place] = NormalDist().inv_cdf(uniform)
+    return found

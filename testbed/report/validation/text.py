@@ -1,0 +1,111 @@
+"""A validation for a terminal: the scores, and the shape of each series."""
+
+from __future__ import annotations
+
+from typing import Any, Final, TextIO
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from testbed.ground.constants import NS_PER_S, SLOT_PHASE_NS
+from testbed.report.validation.statistics import STEP_QUANTILES
+
+DASH: Final = "–"
+
+
+def print_validation(document: dict[str, Any], file: TextIO) -> None:
+    """Print what `score.validate` made."""
+    console = Console(file=file, highlight=False)
+    console.print(_scores(document))
+    console.print(_shapes(document))
+    for line in sentences(document):
+        console.print(line, soft_wrap=True)
+
+
+def sentences(document: dict[str, Any]) -> list[str]:
+    """What the tables do not say by themselves."""
+    limits, fitted, measured = document["limits"], document["fit"], document["measured"]
+    lines = [
+        f"{measured['name']}: {document['split']}; {fitted['slots']:,} slots made the fit (memory "
+        f"{fitted['memory']:.2f}, median kept at {fitted['median_ms']:.1f} ms).",
+        f"Suite: Wasserstein-1 to the part held out at most {limits['wasserstein_ms']:g} ms, and autocorrelation at "
+        f"15 s within {limits['autocorrelation']:g} of the whole file's {decimals(measured['autocorrelation'], 2)}. "
+        "Real days are judged by it too: some of them differ by more.",
+    ]
+    if measured["averaged_s"]:
+        lines.append(
+            f"What was measured is a running average over {measured['averaged_s']:g} s: its steps and its scatter "
+            "within slots are lower bounds, and its slots are read half of that late. Models are not averaged."
+        )
+    lines += [f"{row['name']}: {row['note']}." for row in document["series"] if row["note"]]
+    return lines
+
+
+def _scores(document: dict[str, Any]) -> Table:
+    table = _table(f"Round trips, ms: {document['split']}", "p5", "p50", "p95", "p99", "W1", "K–S", "r 15 s", "suite")
+    for row in document["series"]:
+        table.add_row(row["name"], *score_cells(row))
+    return table
+
+
+def score_cells(row: dict[str, Any]) -> list[str]:
+    """Quantiles, distances, autocorrelation and judgement of a series."""
+    distance = row["distance"] or {}
+    return [
+        *(decimals(row["quantiles_ms"][at], 1) for at in ("0.05", "0.5", "0.95", "0.99")),
+        decimals(distance.get("wasserstein_ms"), 2),
+        decimals(distance.get("kolmogorov_smirnov"), 3),
+        decimals(row["autocorrelation"], 2),
+        DASH if row["passed"] is None else "passes" if row["passed"] else "fails",
+    ]
+
+
+def _shapes(document: dict[str, Any]) -> Table:
+    titles = ("step p50", "p90", "p99", "changes", "p", "SD", "|Δ|", "lost %", "burst s")
+    table = _table("Steps between slots, when they come, scatter within slots, ms; loss", *titles)
+    for row in document["series"]:
+        table.add_row(row["name"], *shape_cells(row))
+    return table
+
+
+def shape_cells(row: dict[str, Any]) -> list[str]:
+    """Steps, alignment with slots, scatter within them, and loss of a series."""
+    steps, found, loss, jitter = row["steps_ms"] or {}, row["alignment"], row["loss"], row["jitter"]
+    half, nine, _, most = (decimals(steps.get(f"{at:g}"), 1) for at in STEP_QUANTILES)
+    models = row["kind"] == "model"
+    return [
+        half,
+        nine,
+        most,
+        DASH if found is None else f":{found['second']:04.1f}{'' if found['aligned'] else ' ?'}",
+        DASH if found is None else chance(found["p"]),
+        decimals(jitter["spread_ms"], 2),
+        decimals(jitter["difference_ms"], 2),
+        DASH if models else decimals(100.0 * loss["lost"], 3),
+        DASH if models else decimals(loss["mean_s"], 2),
+    ]
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_style="bold", padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("", no_wrap=True)
+    for name in columns:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def chance(p: float) -> str:
+    """A probability: '0.03', '<0.001'."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}" if p < 0.1 else f"{p:.2f}"
+
+
+def decimals(value: float | None, digits: int) -> str:
+    """A figure, a dash where there is none."""
+    return DASH if value is None else f"{value:.{digits}f}"
+
+
+def phase_text() -> str:
+    """The seconds at which slots begin."""
+    begin = SLOT_PHASE_NS // NS_PER_S
+    return " ".join(f":{begin + 15 * number}" for number in range(4))
