@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any, Final
 import click
 
 from testbed.cli.options import make_plan
-from testbed.ground.errors import InputError, MachineError
+from testbed.ground.errors import InputError, MachineError, PlanError
 from testbed.ground.units import format_utc
 from testbed.lab import rundir
 from testbed.plan.trace import Columns
@@ -99,7 +100,10 @@ def command(
         kind="one-way" if one_way else "rtt",
         loss=known.loss if loss is None else loss,
     )
-    measured = from_files(files, columns, window_s if averaged is None else averaged)
+    try:
+        measured = from_files(files, columns, window_s if averaged is None else averaged)
+    except PlanError as error:  # the reader speaks of a topology's parameters: here they are options
+        raise PlanError(re.sub(r"-p (time|delay|loss)=", r"--\1 ", str(error))) from None
     others: list[Observed] = []
     ends = _pair(pair)
     if run_name is not None:

@@ -81,7 +81,7 @@ def alignment(cells: Cells, averaged_s: float = 0.0) -> Alignment | None:
     there = np.isfinite(flat)
     if not there.any() or np.ptp(flat[there]) == 0.0:
         return None
-    flat[there] = np.asarray(stats.rankdata(flat[there])) / there.sum()
+    flat[there] = stats.rankdata(flat[there]) / there.sum()
     offsets = np.arange(-_HALF, _HALF + 1)
     turned = np.exp(2j * np.pi * (offsets - (expected - PHASE_S)) / SLOT_S)
     vectors: list[complex] = []
@@ -90,7 +90,7 @@ def alignment(cells: Cells, averaged_s: float = 0.0) -> Alignment | None:
     for first, change in found:
         ranks = flat[begin : begin + len(change)]
         begin += len(change)
-        for centre in range((PHASE_S - first) % SLOT_S, len(ranks), SLOT_S):
+        for centre in range(int(PHASE_S - first) % SLOT_S, len(ranks), SLOT_S):
             window = ranks[max(centre - _HALF, 0) : centre + _HALF + 1]
             if centre >= _HALF and len(window) == SLOT_S and np.isfinite(window).all():
                 vectors.append(complex(np.sum(window * turned)))
@@ -120,10 +120,11 @@ def bursts(one: Observed) -> dict[str, float | int | None]:
     lengths_s, samples = [], []
     for part in np.split(np.arange(len(lossy)), np.flatnonzero(np.diff(one.time_ns) > GAP_S * NS_PER_S) + 1):
         edges = np.diff(np.r_[False, lossy[part], False].astype(np.int8))
-        for begin, end in zip(np.flatnonzero(edges == 1), np.flatnonzero(edges == -1), strict=True):
-            last = part[min(end, len(part) - 1)]
+        begins, ends = (np.flatnonzero(edges == way).tolist() for way in (1, -1))
+        for begin, end in zip(begins, ends, strict=True):
+            last = int(part[min(end, len(part) - 1)])
             lengths_s.append(float(one.time_ns[last] - one.time_ns[part[begin]]) / NS_PER_S)
-            samples.append(int(end - begin))
+            samples.append(end - begin)
     slot = (one.time_ns // NS_PER_S - PHASE_S) // SLOT_S
     return {
         "lost": float(np.mean(one.loss)),

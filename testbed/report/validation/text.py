@@ -18,7 +18,8 @@ def print_validation(document: dict[str, Any], file: TextIO) -> None:
     """Print what `score.validate` made."""
     console = Console(file=file, highlight=False)
     console.print(_scores(document))
-    console.print(_shapes(document))
+    console.print(_steps(document))
+    console.print(_scatter(document))
     for line in sentences(document):
         console.print(line, soft_wrap=True)
 
@@ -61,16 +62,27 @@ def score_cells(row: dict[str, Any]) -> list[str]:
     ]
 
 
-def _shapes(document: dict[str, Any]) -> Table:
-    titles = ("step p50", "p90", "p99", "changes", "p", "SD", "|Δ|", "lost %", "burst s")
-    table = _table("Steps between slots, when they come, scatter within slots, ms; loss", *titles)
+def _steps(document: dict[str, Any]) -> Table:
+    titles = ("p50", "p90", "p99", "largest at", "by chance", "on slots")
+    table = _table("Steps between slots, ms, and the second of a quarter minute at which levels change", *titles)
     for row in document["series"]:
-        table.add_row(row["name"], *shape_cells(row))
+        found = row["alignment"]
+        table.add_row(row["name"], *shape_cells(row)[:5], DASH if found is None else yes(found["aligned"]))
+    return table
+
+
+def _scatter(document: dict[str, Any]) -> Table:
+    table = _table("Scatter within slots, ms, and loss", "SD", "|Δ|", "each ms", "lost %", "bursts", "of s")
+    for row in document["series"]:
+        spread, difference, lost, burst = shape_cells(row)[5:]
+        bursts = DASH if row["kind"] == "model" else f"{row['loss']['bursts']:,}"
+        spacing = decimals(row["jitter"]["spacing_ms"], 0)
+        table.add_row(row["name"], spread, difference, spacing, lost, bursts, burst)
     return table
 
 
 def shape_cells(row: dict[str, Any]) -> list[str]:
-    """Steps, alignment with slots, scatter within them, and loss of a series."""
+    """Quantiles of steps, where in 15 s they come and how likely by chance, scatter within slots, loss."""
     steps, found, loss, jitter = row["steps_ms"] or {}, row["alignment"], row["loss"], row["jitter"]
     half, nine, _, most = (decimals(steps.get(f"{at:g}"), 1) for at in STEP_QUANTILES)
     models = row["kind"] == "model"
@@ -78,13 +90,18 @@ def shape_cells(row: dict[str, Any]) -> list[str]:
         half,
         nine,
         most,
-        DASH if found is None else f":{found['second']:04.1f}{'' if found['aligned'] else ' ?'}",
+        DASH if found is None else f":{found['second']:04.1f}",
         DASH if found is None else chance(found["p"]),
         decimals(jitter["spread_ms"], 2),
         decimals(jitter["difference_ms"], 2),
         DASH if models else decimals(100.0 * loss["lost"], 3),
         DASH if models else decimals(loss["mean_s"], 2),
     ]
+
+
+def yes(value: bool) -> str:
+    """In a word."""
+    return "yes" if value else "no"
 
 
 def _table(title: str, *columns: str) -> Table:
