@@ -97,6 +97,9 @@ def from_run(folder: Path, asked: Pair | None = None, via: Via = "probes") -> tu
         )
     start_ns = evidence.plan.start_ns
     note = f"{via} of {folder.name} between {pair[0]} and {pair[1]}, measured on the wire"
+    judged = evidence.audit if via == "probes" else evidence.flows
+    if judged is None or not judged["valid"] or evidence.run["ended"] != "complete":
+        note += "; the run itself is not valid ('testbed report' says why): its figures show the machine too"
     lost = np.isnan(rtt_ms).astype(np.float64)
     return Observed("emulated", "emulated", start_ns + time_ns, rtt_ms, lost, note=note), evidence.plan, pair
 

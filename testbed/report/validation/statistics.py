@@ -32,6 +32,10 @@ z is divided by it."""
 ALIGNED_P: Final = 0.01
 """Assumption: below this probability the steps are said to follow the slots. Four slots are the least that can."""
 
+NEAR_S: Final = 1.0
+"""Assumption: and they must come this near to the slots' beginning, the resolution of cells: chance alone is not the
+only rival, steps two seconds off are no chance either."""
+
 
 @dataclass(frozen=True)
 class Alignment:
@@ -52,7 +56,8 @@ class Alignment:
     @property
     def aligned(self) -> bool:
         """Do the steps follow the slots?"""
-        return self.p < ALIGNED_P
+        off = abs((self.second - self.expected + SLOT_S / 2) % SLOT_S - SLOT_S / 2)
+        return self.p < ALIGNED_P and off <= NEAR_S
 
 
 def autocorrelation(cells: Cells, lag_s: int) -> float | None:
