@@ -44,7 +44,7 @@ LIKE: Final[dict[str, tuple[Columns, float]]] = {
 @click.option("--delay", metavar="COLUMN[:UNIT]", help="Round trip.  [default: delay_ms]")
 @click.option("--one-way", is_flag=True, help="The delay is one way, the same both ways.")
 @click.option("--loss", metavar="COLUMN[:UNIT]", help="Share lost, as ratio or %.")
-@click.option("--averaged", type=click.FloatRange(0, 60), metavar="S", help="FILE has running averages over S seconds.")
+@click.option("--averaged", type=click.FloatRange(0, 15), metavar="S", help="FILE has running averages over S seconds.")
 @click.option("--held-out", metavar="DAY", help="Scored on this day, fitted on the others. Default: the last.")
 @click.option("--run", "run_name", metavar="RUN", help="A run directory, or 'latest', whose round trips are scored.")
 @click.option("--via", type=click.Choice(["probes", "flows"]), default="probes", show_default=True, help="In that run.")

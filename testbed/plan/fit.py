@@ -2,7 +2,10 @@
 
 What is fitted: the median, the quantiles of slots' levels less their day's median, and how much a slot remembers of the
 one before. The result is a `Variation` like the built-in one (`plan.variation`), with its own table in place of
-FjordLink's; a plan takes either. Scatter within slots is not fitted: a dish's running average hides it.
+FjordLink's; a plan takes either. Scatter within slots is not fitted.
+
+An instrument may give running averages. At the end of a slot an average over 15 s covers that slot and nothing else:
+there the slot's level is read, and nothing has to be undone.
 """
 
 from __future__ import annotations
@@ -25,6 +28,9 @@ MS_NS: Final = 1_000_000
 
 LEAST_SAMPLES: Final = 10
 """Assumption: a slot with fewer samples than this, or less than nine tenths of the usual, is not taken."""
+
+EDGE_NS: Final = NS_PER_S
+"""Assumption: a running average is read up to this much before and after the instants at which it is of one slot."""
 
 LEAST_SLOTS: Final = 40
 """Assumption: fewer slots (10 minutes) tell nothing of a distribution."""
@@ -70,7 +76,7 @@ class FittedVariation(Variation):
     def _ranks(self, seed: int, terminal: str, slots: NDArray[np.int64]) -> NDArray[np.float64]:
         """Where in the table each slot stands, 0..1: a moving sum of normal draws, so that neighbours are alike."""
         taps = 1 if self.memory == 0.0 else 1 + int(np.log(_LEAST_WEIGHT) / np.log(self.memory))
-        weights = self.memory ** np.arange(taps)
+        weights = float(self.memory) ** np.arange(taps)
         weights /= np.sqrt(np.sum(weights**2))
         wanted, where = np.unique(slots[:, None] - np.arange(taps), return_inverse=True)
         draws = _normal(seed, f"{terminal}/fitted slot", wanted)[where.reshape(len(slots), taps)]
@@ -84,13 +90,16 @@ class FittedVariation(Variation):
 class Fit:
     """What was fitted, and to how much.
 
-    median_ms, mean_ms, deviation_ms: of all samples. at, offset_ms, memory: as in `FittedVariation`. slots: how many
-    whole slots there were; days: of how many days (UTC).
+    at, offset_ms, memory: as in `FittedVariation`. median_ms, mean_ms, deviation_ms: of the slots' levels, about which
+    the offsets are; shown_mean_ms, shown_deviation_ms: of all samples, as the instrument gave them. slots: how many
+    whole slots there were, of how many days (UTC).
     """
 
     median_ms: float
     mean_ms: float
     deviation_ms: float
+    shown_mean_ms: float
+    shown_deviation_ms: float
     at: tuple[float, ...]
     offset_ms: tuple[float, ...]
     memory: float
@@ -119,50 +128,58 @@ class Fit:
         return np.maximum(self.median_ms + both_ns / MS_NS, 0.0)
 
 
-def slot_medians(
-    time_ns: NDArray[np.int64], value: NDArray[np.float64], late_ns: int = 0
+def slot_levels(
+    time_ns: NDArray[np.int64], value: NDArray[np.float64], averaged_ns: int = 0
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Numbers (since 1970) and medians of the slots that have their samples; `value` (n,) at `time_ns`, UTC, rising.
+    """Numbers (since 1970) and levels of the slots that have their samples; `value` (n,) at `time_ns`, UTC, rising.
 
-    late_ns: a slot is read so much later than it is: half the window of an instrument that averages. Which slots are
-    whole: with nine tenths of the samples that the median slot has, and at least LEAST_SAMPLES.
+    averaged_ns: each value is the mean over so long before it, 15 s at most. A level is the median of the samples of a
+    slot, or, of averages, of those that are of this slot alone. A slot has its samples when nine tenths of what the
+    median slot has are there. Raises PlanError for a longer average.
     """
-    number = (time_ns - SLOT_PHASE_NS - late_ns) // SLOT_NS
-    slots, first, count = np.unique(number, return_index=True, return_counts=True)
+    if averaged_ns > SLOT_NS:
+        raise PlanError(f"averages over {averaged_ns / NS_PER_S:g} s are never of one slot: 15 s at most can be read")
+    from_ns, edge_ns = (averaged_ns - EDGE_NS, EDGE_NS) if averaged_ns >= 2 * EDGE_NS else (0, 0)
+    since_ns = time_ns - SLOT_PHASE_NS - from_ns
+    chosen = since_ns % SLOT_NS < SLOT_NS - from_ns + edge_ns
+    slots, first, count = np.unique(since_ns[chosen] // SLOT_NS, return_index=True, return_counts=True)
     if not len(slots):
         return slots, np.zeros(0)
-    whole = count >= max(LEAST_SAMPLES, 0.9 * float(np.median(count)))
-    medians = [np.median(value[low : low + many]) for low, many in zip(first[whole], count[whole], strict=True)]
-    return slots[whole], np.array(medians, dtype=np.float64)
+    whole = count >= max(1 if edge_ns else LEAST_SAMPLES, 0.9 * float(np.median(count)))
+    own = value[chosen]
+    levels = [np.median(own[low : low + many]) for low, many in zip(first[whole], count[whole], strict=True)]
+    return slots[whole], np.array(levels, dtype=np.float64)
 
 
 def fit(
     time_ns: NDArray[np.int64],
     round_trip_ms: NDArray[np.float64],
-    late_ns: int = 0,
+    averaged_ns: int = 0,
     at: Sequence[float] = OFFSET_AT,
 ) -> Fit:
-    """Fit to a series: round trips (n,) at instants in UTC, rising; what was lost left out. `late_ns`: as above.
+    """Fit to a series: round trips (n,) at instants in UTC, rising; what was lost left out. `averaged_ns`: as above.
 
-    Raises PlanError when it is too short, or has no two slots one after the other.
+    Raises PlanError when it is too short, or has no slots one after the other.
     """
-    slots, medians_ms = slot_medians(time_ns, round_trip_ms, late_ns)
+    slots, levels_ms = slot_levels(time_ns, round_trip_ms, averaged_ns)
     follow = np.flatnonzero(np.diff(slots) == 1)
     if len(slots) < LEAST_SLOTS or len(follow) < LEAST_SLOTS // 2:
         raise PlanError(
-            f"a fit needs {LEAST_SLOTS} slots of 15 s with at least {LEAST_SAMPLES} samples each, this part has"
-            f" {len(slots)}: give a longer series"
+            f"a fit needs {LEAST_SLOTS} slots of 15 s, most of them one after the other, with {LEAST_SAMPLES} samples"
+            f" each; this part has {len(slots)}: give a longer series"
         )
     days, day = np.unique((slots * SLOT_NS + SLOT_PHASE_NS) // DAY_NS, return_inverse=True)
-    centre_ms = np.array([np.median(medians_ms[day == number]) for number in range(len(days))])
-    offset_ms = medians_ms - centre_ms[day]
+    centre_ms = np.array([np.median(levels_ms[day == number]) for number in range(len(days))])
+    offset_ms = levels_ms - centre_ms[day]
     ranks = (np.argsort(np.argsort(offset_ms, kind="stable"), kind="stable") + 0.5) / len(offset_ms)
     score = np.array([NormalDist().inv_cdf(one) for one in ranks.tolist()])
     alike = float(np.corrcoef(score[follow], score[follow + 1])[0, 1])
     return Fit(
-        median_ms=float(np.median(round_trip_ms)),
-        mean_ms=float(np.mean(round_trip_ms)),
-        deviation_ms=float(np.std(round_trip_ms)),
+        median_ms=float(np.median(levels_ms)),
+        mean_ms=float(np.mean(levels_ms)),
+        deviation_ms=float(np.std(levels_ms)),
+        shown_mean_ms=float(np.mean(round_trip_ms)),
+        shown_deviation_ms=float(np.std(round_trip_ms)),
         at=tuple(float(one) for one in at),
         offset_ms=tuple(np.quantile(offset_ms, list(at)).tolist()),
         memory=min(max(alike, 0.0), _LONGEST_MEMORY),

@@ -20,6 +20,7 @@ from testbed.ground.errors import InputError, PlanError, RunError
 from testbed.ground.units import format_utc
 from testbed.plan.expected import path_delay_ns
 from testbed.plan.trace import Columns
+from testbed.report.validation import score
 from testbed.report.validation.page import render
 from testbed.report.validation.score import Limits, split, validate
 from testbed.report.validation.sources import from_files, from_plan, from_run, pairs_of, propagation_only
@@ -27,6 +28,12 @@ from testbed.report.validation.text import print_validation
 
 MS = 1_000_000
 HOUR = 3_600
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models drawn for two hours and not for thirty: here it is the way that is tested, not the figures."""
+    monkeypatch.setattr(score, "MODEL_S", 2 * HOUR)
 
 
 def values_of(seconds: int = HOUR, seed: int = 2) -> np.ndarray:
@@ -169,7 +176,12 @@ def test_the_command_makes_a_page_and_its_data(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     document = json.loads(done.output)
     assert json.loads((tmp_path / "out" / "validation.json").read_text()) == document
-    assert [one["name"] for one in document["series"]][1:] == ["first half", "fitted model", "fitted Gaussian"]
+    assert [one["name"] for one in document["series"]][1:] == [
+        "first half",
+        "fitted model",
+        "fitted Gaussian",
+        "Gaussian slots",
+    ]
     assert (tmp_path / "out" / "validation.html").is_file()
 
 

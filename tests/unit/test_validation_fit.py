@@ -12,7 +12,7 @@ from scipy import stats
 
 from testbed.ground.errors import PlanError, ScenarioError
 from testbed.plan.build import build_plan
-from testbed.plan.fit import Fit, FittedVariation, fit, slot_medians
+from testbed.plan.fit import Fit, FittedVariation, fit, slot_levels
 from testbed.plan.variation import OFFSET_AT, OFFSET_MS, UP_PART, Variation
 
 MS = 1_000_000
@@ -58,18 +58,41 @@ def test_a_day_s_level_is_no_offset():
     assert apart.offset_ms == pytest.approx(fit(times, values).offset_ms, abs=0.05)
 
 
-def test_slots_are_read_late_where_an_instrument_averages():
-    times, values = made(0.0, slots=60)
-    slots, medians = slot_medians(times + 7 * S, values, 7 * S)
-    assert medians == pytest.approx(values[::15])
-    assert slots[0] == FIRST_NS // (15 * S)
-    assert slot_medians(times[:0], values[:0])[0].shape == (0,)
+@pytest.mark.parametrize("averaged_s", [0, 5, 15])
+def test_levels_are_read_where_an_average_is_of_one_slot(averaged_s):
+    """Whatever the average, the levels are those that were there, and so are memory and steps."""
+    times, values = made(0.5, slots=400)
+    width = max(averaged_s, 1)
+    shown = np.convolve(np.r_[np.full(width, values[0]), values], np.ones(width) / width)[width : width + len(values)]
+    after = times + (S if averaged_s else 0)  # the mean of the seconds that have gone by
+    slots, levels = slot_levels(after, shown, averaged_s * S)
+    known = {int(number): level for number, level in zip((times[::15] - 12 * S) // (15 * S), values[::15], strict=True)}
+    off = np.array([level - known[int(number)] for number, level in zip(slots, levels, strict=True)])
+    assert len(slots) >= 399
+    assert np.median(np.abs(off)) < 0.15
+    assert fit(after, shown, averaged_s * S).memory == pytest.approx(fit(times, values).memory, abs=0.05)
+
+
+def test_an_average_taken_for_none_hides_the_steps():
+    times, values = made(0.5, slots=400)
+    shown = np.convolve(values, np.ones(15) / 15, mode="valid")
+    after = times[14:] + S
+    steps = [np.median(np.abs(np.diff(slot_levels(after, shown, told)[1]))) for told in (15 * S, 0)]
+    assert steps[1] < 0.8 * steps[0]
+    assert fit(after, shown, 0).memory > fit(after, shown, 15 * S).memory + 0.1
+
+
+def test_an_average_longer_than_a_slot_cannot_be_read():
+    times, values = made(0.5, slots=60)
+    with pytest.raises(PlanError, match=r"averages over 16 s are never of one slot"):
+        slot_levels(times, values, 16 * S)
+    assert slot_levels(times[:0], values[:0])[0].shape == (0,)
 
 
 def test_half_a_slot_is_not_taken():
     times, values = made(0.0, slots=60)
     keep = np.r_[0:60, 67:900]
-    slots, _ = slot_medians(times[keep], values[keep])
+    slots, _ = slot_levels(times[keep], values[keep])
     assert len(slots) == 59
 
 
@@ -153,7 +176,7 @@ def test_bad_tables_are_one_line(fields, message):
 
 
 def test_a_fit_keeps_the_strengths_of_what_it_stands_in_for():
-    found = Fit(28.0, 28.5, 5.0, OFFSET_AT, OFFSET_MS, 0.6, 100, 1, 1_500)
+    found = Fit(28.0, 28.5, 5.0, 28.5, 5.0, OFFSET_AT, OFFSET_MS, 0.6, 100, 1, 1_500)
     like = Variation(slots=0.5, jitter=1.0, period_ns=S // 100)
     assert found.variation(like).jitter == 1.0
     half = found.variation(like).extra_ns(0, "rome", True, np.array([FIRST_NS]))

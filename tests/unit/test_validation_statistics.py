@@ -15,6 +15,7 @@ from testbed.report.validation.statistics import (
     describe,
     distances,
     jitter,
+    quantiles_ms,
     steps_ms,
 )
 
@@ -44,6 +45,26 @@ def stairs(generator: np.random.Generator, count: int, begin: int = 12) -> np.nd
     """Levels that change where a second is `begin` mod 15, and nowhere else."""
     slot = (FIRST_S + np.arange(count) - begin) // 15
     return generator.normal(30.0, 5.0, slot[-1] - slot[0] + 1)[slot - slot[0]]
+
+
+def test_an_average_is_that_of_the_seconds_gone_by():
+    values = np.random.default_rng(2).normal(size=100)
+    found = cells(values).averaged(15.0)
+    assert found.second.tolist() == (FIRST_S + np.arange(14, 100)).tolist()
+    assert found.value_ms == pytest.approx(np.convolve(values, np.ones(15) / 15, mode="valid"))
+    assert cells(values).averaged(0.0).value_ms.tolist() == values.tolist()
+    holes = np.delete(np.arange(100), [30, 31])
+    sparse = Cells(FIRST_S + holes, values[holes]).averaged(15.0)
+    where = int(np.flatnonzero(sparse.second == FIRST_S + 40)[0])
+    assert sparse.value_ms[where] == pytest.approx(np.mean(np.r_[values[26:30], values[32:41]]))
+    assert not set(sparse.second) & {FIRST_S + 30, FIRST_S + 31}
+
+
+def test_averaging_makes_of_no_memory_a_quarter():
+    """Independent levels of slots, averaged over a slot: 15 s apart the overlap is (0 at a slot's end to 1/2 between):
+    the pairs' covariance is 1/6 of a level's variance, the variance 2/3 of it."""
+    found = autocorrelation(cells(stairs(np.random.default_rng(14), 150_000)).averaged(15.0), 15)
+    assert found == pytest.approx(0.25, abs=0.02)
 
 
 def test_a_cell_is_the_median_of_its_second():
@@ -190,7 +211,7 @@ def test_scatter_within_slots_leaves_the_steps_out():
 
 def test_quantiles_are_numpy_s():
     values = np.random.default_rng(12).gamma(3.0, 8.0, 2_000)
-    found = describe(observed(values))["quantiles_ms"]
+    found = quantiles_ms(cells(values))
     assert found["0.5"] == pytest.approx(np.median(values))
     assert found["0.99"] == pytest.approx(np.percentile(values, 99))
 

@@ -20,8 +20,8 @@ PHASE_S: Final = SLOT_PHASE_NS // NS_PER_S
 GAP_S: Final = 30
 """Assumption: where nothing was measured for longer a new piece begins, and nothing is said across it."""
 
-WHOLE_S: Final = 13
-"""Assumption: a slot counts when this many of its 15 seconds have samples."""
+FILLED: Final = 0.8
+"""Assumption: an average needs this share of its seconds."""
 
 Kind = Literal["measured", "emulated", "planned", "model"]
 
@@ -31,7 +31,7 @@ class Observed:
     """A series of round trips; arrays of shape (n,), in the order of time.
 
     rtt_ms: nan where the round trip did not come back. loss: share lost, of each sample, 0..1. absolute: times count
-    from 1970 in UTC. averaged_s: each value is the mean of so many seconds before it, as an instrument gave it.
+    from 1970 in UTC. averaged_s: each value is the mean of so many seconds before it, as an instrument gives it.
     """
 
     name: str
@@ -80,15 +80,21 @@ class Cells:
                 found.append((first, grid))
         return found
 
-    def slots(self, late_s: int = 0) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-        """Number, median and standard deviation of each slot that is whole; read `late_s` after it begins."""
-        number = (self.second - PHASE_S - late_s) // SLOT_S
-        slots, first, count = np.unique(number, return_index=True, return_counts=True)
-        whole = count >= WHOLE_S
-        ranges = list(zip(first[whole], count[whole], strict=True))
-        medians = np.array([np.median(self.value_ms[low : low + many]) for low, many in ranges])
-        spreads = np.array([np.std(self.value_ms[low : low + many]) for low, many in ranges])
-        return slots[whole], medians, spreads
+    def averaged(self, seconds: float) -> Cells:
+        """As an instrument shows them that gives the mean of the last so many seconds."""
+        width = round(seconds)
+        if width <= 1:
+            return self
+        second, value = [np.zeros(0, np.int64)], [np.zeros(0)]
+        for first, grid in self.pieces():
+            there = np.isfinite(grid)
+            count = np.cumsum(there)
+            total = np.cumsum(np.where(there, grid, 0.0))
+            count[width:], total[width:] = count[width:] - count[:-width], total[width:] - total[:-width]
+            shown = np.flatnonzero(there & (count >= FILLED * width) & (np.arange(len(grid)) >= width - 1))
+            second.append(first + shown)
+            value.append(total[shown] / count[shown])
+        return Cells(np.concatenate(second), np.concatenate(value))
 
 
 def cells_of(one: Observed) -> Cells:

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from testbed.report import canvas
 from testbed.report.plots import Plot
 from testbed.report.validation.cells import PHASE_S, SLOT_S, Cells, Observed, cells_of
-from testbed.report.validation.statistics import steps_ms
+from testbed.report.validation.score import shown
+from testbed.report.validation.statistics import alignment, steps_ms
 
 WINDOW_S: Final = 600
 """How much of a series is drawn over time: 40 slots, so that single ones can be seen."""
@@ -27,11 +28,15 @@ _COLUMNS: Final = 3  # of a legend: two rows of it fit under a figure
 
 @dataclass(frozen=True, eq=False)
 class _Curve:
-    """A series as it is drawn: `row` of the document; `label` for the legend, where '_' stands for none."""
+    """A series as it is drawn: `row` of the document; `label` for the legend, where '_' stands for none.
+
+    cells: as the instrument would show them; own: as they are.
+    """
 
     one: Observed
     row: dict[str, Any]
     cells: Cells
+    own: Cells
     label: str
     colour: str
     dashes: str
@@ -59,6 +64,8 @@ def plots(document: dict[str, Any], series: Sequence[Observed]) -> list[Plot]:
 def _curves(document: dict[str, Any], series: Sequence[Observed]) -> Iterator[_Curve]:
     parts = 0
     for number, (one, row) in enumerate(zip(series, document["series"], strict=True)):
+        if one.name == "Gaussian slots":
+            continue  # in the tables alone: a legend has room for six
         label = "planned" if one.kind == "planned" else one.name
         if number == 0:
             look = (canvas.INK, "-", 2.4)
@@ -74,7 +81,7 @@ def _curves(document: dict[str, Any], series: Sequence[Observed]) -> Iterator[_C
             look = (canvas.VERMILLION, "--", 1.4)
         else:
             look = (canvas.PURPLE, "-.", 1.4)
-        yield _Curve(one, row, cells_of(one), label, *look)
+        yield _Curve(one, row, shown(one, series[0]), cells_of(one), label, *look)
 
 
 def _finish(axes: Axes, name: str, title: str, x: str, y: str) -> str:
@@ -136,7 +143,9 @@ def _over_time(curves: Sequence[_Curve]) -> Plot:
         "single values: alike should be how high the steps are, how long a level holds, how often it goes far up."
     )
     if curves[0].one.averaged_s:
-        caption += f" What was measured is a running average over {curves[0].one.averaged_s:g} s, hence its slopes."
+        caption += (
+            f" All as an instrument shows them that averages over {curves[0].one.averaged_s:g} s, hence the slopes."
+        )
     return Plot(title, svg, caption)
 
 
@@ -180,7 +189,7 @@ def _steps(curves: Sequence[_Curve]) -> Plot | None:
         axes = canvas.new_axes()
         for one in reversed(curves):
             if one.row["steps"]:
-                size = steps_ms(one.cells, round(one.one.averaged_s / 2.0))
+                size = steps_ms(one.own, one.one.averaged_s)
                 larger = np.geomspace(100.0, max(100.0 / len(size), 0.1), POINTS)
                 one.draw(axes, np.percentile(size, 100.0 - larger), larger)
         axes.set_yscale("log")
@@ -191,30 +200,32 @@ def _steps(curves: Sequence[_Curve]) -> Plot | None:
         svg = _finish(axes, "steps", title, "step of the slot's median, ms", "slots with a larger one, %")
     caption = "How much the level differs from the slot before. The more to the right, the wilder."
     if curves[0].one.averaged_s:
-        caption += " An instrument that averages makes steps smaller: what was measured is a lower bound."
+        caption += " Averages are read at the end of slots, where they are of one slot alone."
     return Plot(title, svg, caption)
 
 
 def _profile(curves: Sequence[_Curve]) -> Plot | None:
     title = "When levels change"
-    chosen = [one for one in curves if one.row["alignment"] is not None]
+    averaged_s = curves[0].one.averaged_s
+    found = [(one, alignment(one.cells, averaged_s)) for one in curves if one.one.absolute]
+    chosen = [(one, when) for one, when in found if when is not None]
     if not chosen:
         return None
     seconds = np.arange(SLOT_S)
     with canvas.style():
         axes = canvas.new_axes()
-        for one in reversed(chosen):
-            share = 100.0 * np.array(one.row["alignment"]["profile"])
-            one.draw(axes, seconds, share, marker="o", markersize=3)
-        axes.axvline(PHASE_S, color=canvas.MUTED, linewidth=0.8, dashes=(3, 3), zorder=1)
+        for one, when in reversed(chosen):
+            one.draw(axes, seconds, 100.0 * np.array(when.profile), marker="o", markersize=3)
+        axes.axvline(chosen[0][1].expected, color=canvas.MUTED, linewidth=0.8, dashes=(3, 3), zorder=1)
         axes.axhline(50.0, color=canvas.MUTED, linewidth=0.8)
         axes.set_xticks(seconds)
         svg = _finish(axes, "profile", title, "second of a quarter minute, UTC", "size of change, mean rank in %")
-    caption = (
-        "How large changes are at each second of 15, ranked among all changes. Slots begin at the dashed line, 12, "
-        "which is :12 :27 :42 :57. What does not know the clock stays near 50."
-    )
-    held = curves[0].row["alignment"]
-    if held is not None and held["expected"] != PHASE_S:
-        caption += f" Averaging flattens what was measured and moves it to {held['expected']:g}."
+    caption = "How large changes are at each second of 15, ranked among all changes. What knows no clock stays near 50."
+    if averaged_s:
+        caption += (
+            f" Slots begin at 12, which is :12 :27 :42 :57. An average over {averaged_s:g} s flattens what happens "
+            "there and moves it to the dashed line, half its length later."
+        )
+    else:
+        caption += " Slots begin at the dashed line, 12, which is :12 :27 :42 :57."
     return Plot(title, svg, caption)

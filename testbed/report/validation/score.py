@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from testbed.ground.constants import NS_PER_S
+from testbed.ground.constants import NS_PER_S, SLOT_NS, SLOT_PHASE_NS
 from testbed.ground.errors import PlanError
 from testbed.ground.units import format_utc, parse_utc_ns
 from testbed.plan.fit import DAY_NS, Fit, fit
-from testbed.report.validation.cells import Observed, cells_of
-from testbed.report.validation.statistics import LAG_S, autocorrelation, describe, distances
+from testbed.report.validation.cells import Cells, Observed, cells_of
+from testbed.report.validation.statistics import LAG_S, autocorrelation, describe, distances, quantiles_ms
 
 LIMIT_W1_MS: Final = 3.7
 """Wasserstein-1 to the part held out, ms. Three real days of one ship's terminal are 1.4, 3.7 and 5.0 ms apart
@@ -23,8 +23,8 @@ LIMIT_W1_MS: Final = 3.7
 LIMIT_AUTOCORRELATION: Final = 0.1
 """From the whole file's autocorrelation at 15 s (FjordLink: 0.58; its days: 0.51, 0.57, 0.53)."""
 
-MODEL_S: Final = 36_000
-"""Assumption: a model is drawn for ten hours at least, 2,400 slots; its autocorrelation then scatters by some 0.02."""
+MODEL_S: Final = 108_000
+"""Assumption: a model is drawn for 30 hours at least, 7,200 slots; its autocorrelation then scatters by some 0.01."""
 
 LAGS_S: Final = (1, 2, 3, 5, 8, 11, 15, 20, 25, 30, 45, 60, 90, 120)
 """Lags at which the autocorrelation is drawn."""
@@ -93,10 +93,10 @@ def _day(text: str) -> int:
 
 
 def fitted_to(one: Observed) -> Fit:
-    """The fit to a series; the floor of slots is UTC, or the series' own zero. Raises PlanError."""
+    """The fit to a series, on slots of UTC, or of the series' own zero. Raises PlanError."""
     came = one.came
     try:
-        return fit(one.time_ns[came], one.rtt_ms[came], round(one.averaged_s / 2.0) * NS_PER_S)
+        return fit(one.time_ns[came], one.rtt_ms[came], round(one.averaged_s * NS_PER_S))
     except PlanError as error:
         raise PlanError(f"{one.name}: {error}") from None
 
@@ -104,15 +104,28 @@ def fitted_to(one: Observed) -> Fit:
 def model_series(found: Fit, like: Observed, seed: int = 0) -> Observed:
     """The fitted model at the instants of a measured series, and on as many days more as MODEL_S asks for."""
     time_ns = _often(like.time_ns)
-    note = "quantiles and memory of the fitted part's slots, with its median"
+    note = "quantiles and memory of the fitted part's slots, about its median"
     return _model("fitted model", like, time_ns, found.round_trip_ms(seed, time_ns), note)
 
 
 def gaussian_series(found: Fit, like: Observed, seed: int = 0) -> Observed:
-    """The rival: independent normal draws with the fitted part's mean and standard deviation."""
+    """The rival: independent normal draws with the fitted part's mean and standard deviation, shown as they are."""
     time_ns = _often(like.time_ns)
-    drawn = np.random.Generator(np.random.PCG64(seed)).normal(found.mean_ms, found.deviation_ms, len(time_ns))
-    return _model("fitted Gaussian", like, time_ns, np.maximum(drawn, 0.0), "its mean and deviation, each sample alone")
+    drawn = _generator(seed).normal(found.shown_mean_ms, found.shown_deviation_ms, len(time_ns))
+    one = _model("fitted Gaussian", like, time_ns, drawn, "mean and deviation of the samples, each drawn alone")
+    return replace(one, averaged_s=like.averaged_s)
+
+
+def gaussian_slots(found: Fit, like: Observed, seed: int = 0) -> Observed:
+    """A rival that knows of slots: a normal level for each, with the mean and deviation of the fitted part's levels."""
+    time_ns = _often(like.time_ns)
+    slots, which = np.unique((time_ns - SLOT_PHASE_NS) // SLOT_NS, return_inverse=True)
+    drawn = _generator(seed).normal(found.mean_ms, found.deviation_ms, len(slots))[which]
+    return _model("Gaussian slots", like, time_ns, drawn, "mean and deviation of the slots' levels, each drawn alone")
+
+
+def _generator(seed: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(seed % 2**63))
 
 
 def _often(time_ns: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -124,7 +137,7 @@ def _often(time_ns: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _model(name: str, like: Observed, time_ns: NDArray[np.int64], rtt_ms: NDArray[np.float64], note: str) -> Observed:
-    return Observed(name, "model", time_ns, rtt_ms, np.zeros(len(rtt_ms)), like.absolute, note=note)
+    return Observed(name, "model", time_ns, np.maximum(rtt_ms, 0.0), np.zeros(len(rtt_ms)), like.absolute, note=note)
 
 
 def validate(
@@ -148,6 +161,7 @@ def validate(
         *parted.parts[-PARTS_SHOWN:],
         model_series(found, parted.held, seed),
         gaussian_series(found, parted.held, seed),
+        gaussian_slots(found, parted.held, seed),
         *others,
     ]
     whole = autocorrelation(cells_of(measured), LAG_S)
@@ -169,11 +183,22 @@ def validate(
     return document, series
 
 
-def _row(one: Observed, held: Observed, whole: float | None, limits: Limits) -> dict[str, Any]:
+def shown(one: Observed, held: Observed) -> Cells:
+    """A series as the instrument would show it that measured the part held out. Raises PlanError if it is too short."""
     cells = cells_of(one)
+    cells = cells if one.averaged_s else cells.averaged(held.averaged_s)
+    if not len(cells.second):
+        raise PlanError(f"{one.name}: too short for an average over {held.averaged_s:g} s: a longer one is needed")
+    return cells
+
+
+def _row(one: Observed, held: Observed, whole: float | None, limits: Limits) -> dict[str, Any]:
+    """Distribution and autocorrelation are of what the instrument would show, all else of the series itself."""
+    cells = shown(one, held)
     row: dict[str, Any] = {"name": one.name, "kind": one.kind, "note": one.note}
+    row |= {"quantiles_ms": quantiles_ms(cells), "autocorrelation": autocorrelation(cells, LAG_S)}
+    row |= {"correlation": [[lag, autocorrelation(cells, lag)] for lag in LAGS_S]}
     row |= describe(one)
-    row["correlation"] = [[lag, autocorrelation(cells, lag)] for lag in LAGS_S]
     if one is held:
         return row | {"distance": None, "checks": [], "passed": None}
     row["distance"] = distances(cells, cells_of(held))

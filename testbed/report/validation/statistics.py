@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from testbed.ground.constants import NS_PER_S
+from testbed.plan.fit import slot_levels
 from testbed.report.validation.cells import GAP_S, PHASE_S, SLOT_S, Cells, Observed, cells_of
 
 QUANTILES: Final = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
@@ -20,6 +21,9 @@ LAG_S: Final = SLOT_S
 
 REACH_S: Final = 5
 """Assumption: a change is the difference between the mean of 5 s before an instant and that of 5 s after it."""
+
+WHOLE_S: Final = 13
+"""Assumption: scatter within a slot is told where this many of its 15 seconds have samples."""
 
 _LEAST_IN_REACH: Final = 3  # cells of the five that must be there
 _HALF = SLOT_S // 2
@@ -111,10 +115,11 @@ def alignment(cells: Cells, averaged_s: float = 0.0) -> Alignment | None:
     return Alignment(second, expected, z, float(stats.norm.sf(z)), len(vectors), tuple(profile.tolist()))
 
 
-def steps_ms(cells: Cells, late_s: int = 0) -> NDArray[np.float64]:
-    """Sizes of the steps between medians of neighbouring slots, ms, shape (n,)."""
-    slots, medians, _ = cells.slots(late_s)
-    sizes: NDArray[np.float64] = np.abs(np.diff(medians))[np.diff(slots) == 1]
+def steps_ms(cells: Cells, averaged_s: float = 0.0) -> NDArray[np.float64]:
+    """Sizes of the steps between levels of neighbouring slots, ms, shape (n,); `averaged_s`: see `plan.fit`."""
+    middles_ns = cells.second * NS_PER_S + NS_PER_S // 2
+    slots, levels_ms = slot_levels(middles_ns, cells.value_ms, round(averaged_s * NS_PER_S))
+    sizes: NDArray[np.float64] = np.abs(np.diff(levels_ms))[np.diff(slots) == 1]
     return sizes
 
 
@@ -140,18 +145,19 @@ def bursts(one: Observed) -> dict[str, float | int | None]:
     }
 
 
-def jitter(one: Observed, cells: Cells, late_s: int = 0) -> dict[str, float | None]:
+def jitter(one: Observed, cells: Cells) -> dict[str, float | None]:
     """Within slots: `spread_ms`, the median over slots of the standard deviation of cells; `difference_ms`, the mean
     absolute difference of neighbouring samples, which are `spacing_ms` apart (their median)."""
-    _, _, spreads = cells.slots(late_s)
+    _, first, count = np.unique((cells.second - PHASE_S) // SLOT_S, return_index=True, return_counts=True)
+    whole = [(low, many) for low, many in zip(first.tolist(), count.tolist(), strict=True) if many >= WHOLE_S]
+    spreads = [float(np.std(cells.value_ms[low : low + many])) for low, many in whole]
     came = one.came
     time_ns, value = one.time_ns[came], one.rtt_ms[came]
-    apart, number = np.diff(time_ns), (time_ns - late_s * NS_PER_S - PHASE_S * NS_PER_S) // (SLOT_S * NS_PER_S)
-    near = (np.diff(number) == 0) if len(apart) else np.zeros(0, bool)
+    same = np.diff((time_ns - PHASE_S * NS_PER_S) // (SLOT_S * NS_PER_S)) == 0
     return {
-        "spread_ms": float(np.median(spreads)) if len(spreads) else None,
-        "difference_ms": float(np.mean(np.abs(np.diff(value))[near])) if near.any() else None,
-        "spacing_ms": float(np.median(apart)) / 1e6 if len(apart) else None,
+        "spread_ms": float(np.median(spreads)) if spreads else None,
+        "difference_ms": float(np.mean(np.abs(np.diff(value))[same])) if same.any() else None,
+        "spacing_ms": float(np.median(np.diff(time_ns))) / 1e6 if len(time_ns) > 1 else None,
     }
 
 
@@ -166,17 +172,20 @@ def distances(cells: Cells, other: Cells) -> dict[str, float]:
     }
 
 
+def quantiles_ms(cells: Cells) -> dict[str, float]:
+    """At QUANTILES, by the share as text."""
+    return {f"{at:g}": float(np.quantile(cells.value_ms, at)) for at in QUANTILES}
+
+
 def describe(one: Observed) -> dict[str, Any]:
-    """All that is said of one series, JSON types; None where it is too short, or has no UTC, for a figure."""
+    """What is said of a series for itself, JSON types; None where it is too short, or has no UTC, for a figure."""
     cells = cells_of(one)
-    late_s = round(one.averaged_s / 2.0)
-    steps = steps_ms(cells, late_s) if one.absolute else np.zeros(0)
+    steps = steps_ms(cells, one.averaged_s) if one.absolute else np.zeros(0)
     found = alignment(cells, one.averaged_s) if one.absolute else None
     return {
         "samples": len(one.time_ns),
         "seconds": len(cells.second),
-        "quantiles_ms": {f"{at:g}": float(np.quantile(cells.value_ms, at)) for at in QUANTILES},
-        "autocorrelation": autocorrelation(cells, LAG_S),
+        "averaged_s": one.averaged_s,
         "alignment": None
         if found is None
         else {
@@ -191,7 +200,7 @@ def describe(one: Observed) -> dict[str, Any]:
         "steps": len(steps),
         "steps_ms": {f"{at:g}": float(np.quantile(steps, at)) for at in STEP_QUANTILES} if len(steps) else None,
         "loss": bursts(one),
-        "jitter": jitter(one, cells, late_s),
+        "jitter": jitter(one, cells),
     }
 
 

@@ -42,8 +42,9 @@ def sentences(document: dict[str, Any]) -> list[str]:
     ]
     if measured["averaged_s"]:
         lines.append(
-            f"What was measured is a running average over {measured['averaged_s']:g} s: its steps and its scatter "
-            "within slots are lower bounds, and its slots are read half of that late. Models are not averaged."
+            f"What was measured is a running average over {measured['averaged_s']:g} s. All others are averaged alike "
+            "before distributions and autocorrelations are compared. Slots are read at their end, where the average is "
+            "of one slot alone; scatter within slots is that of the average, and cannot be compared."
         )
     for row in document["series"]:
         lines += [f"{row['name']}: {row['note']}."] if row["note"] else []
