@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from orbit_data import shared_rtt
+from orbit_data import START_NS, S, shared_rtt
+from plan_data import dense, italy
 from scipy import stats
 
 from testbed.cli.validate import LIKE
 from testbed.ground.errors import PlanError
+from testbed.plan.build import build_plan
 from testbed.report.validation.cells import Observed, cells_of
 from testbed.report.validation.score import (
     Limits,
@@ -28,8 +30,8 @@ from testbed.report.validation.score import (
     split,
     validate,
 )
-from testbed.report.validation.sources import from_files
-from testbed.report.validation.statistics import autocorrelation, distances
+from testbed.report.validation.sources import choose_pair, from_files, from_plan
+from testbed.report.validation.statistics import autocorrelation, distances, steps_ms
 
 FILE = "fjordlink_starlink_1hz.csv.gz"
 DAY = "2025-03-13"
@@ -173,3 +175,17 @@ def test_a_day_that_there_is_not(day, message):
     with pytest.raises(PlanError, match=message) as caught:
         split(measured(), day)
     assert "\n" not in str(caught.value)
+
+
+def test_a_plan_with_the_fitted_variation_steps_as_real_days_do():
+    """Rome served by the highest satellites, whose own steps are small: quantiles of steps within those of the days."""
+    found = fitted_to(split(measured(), DAY).fitted).variation()
+    days = [row(day)["steps_ms"] for day in ("2024-12-12", "2025-02-13", DAY)]
+    inside = []
+    for varied in (found, None):
+        plan = build_plan(replace(italy(), variation=varied), dense(), START_NS, 7_200 * S, 5 * S, 1)
+        steps = steps_ms(cells_of(from_plan(plan, choose_pair(plan, None))))
+        for at in ("0.5", "0.9"):
+            low, high = (extreme(day[at] for day in days) for extreme in (min, max))
+            inside.append(low <= np.quantile(steps, float(at)) <= high)
+    assert inside == [True, True, False, False]
