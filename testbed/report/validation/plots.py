@@ -161,6 +161,7 @@ def _window(cells: Cells) -> NDArray[np.float64]:
 
 def _correlation(curves: Sequence[_Curve], limit: float) -> Plot:
     title = "How long a level is remembered"
+    averaged_s = curves[0].one.averaged_s
     with canvas.style():
         axes = canvas.new_axes()
         for one in reversed(curves):
@@ -176,8 +177,9 @@ def _correlation(curves: Sequence[_Curve], limit: float) -> Plot:
         svg = _finish(axes, "correlation", title, "seconds apart", "autocorrelation")
     caption = (
         f"Judged at the dashed line, one slot: there a model must come within {limit:g} of the whole file's value. "
-        "Independent draws lie on zero; so does a satellite that is drawn anew in each slot."
+        "Samples drawn each for itself lie on zero"
     )
+    caption += f"; slots drawn so do not, seen over {averaged_s:g} s." if averaged_s else ", and so do slots."
     return Plot(title, svg, caption)
 
 
