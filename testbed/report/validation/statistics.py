@@ -82,7 +82,8 @@ def alignment(cells: Cells, averaged_s: float = 0.0) -> Alignment | None:
     The size of the change at every second is ranked among all. Of each slot the first Fourier coefficient F of its 15
     ranks is taken, turned so that a change when it is expected points along the real axis. If changes had nothing to do
     with the clock, F would point anywhere alike: the sum of its real parts has the mean zero and the variance of half
-    the sum of |F|² (the weighted form of the V test, Mardia and Jupp, Directional Statistics, 2000, §6.3.1).
+    the sum of |F|² (Rayleigh's test against a given direction, with weights; Mardia and Jupp,
+    Directional Statistics, 2000).
     """
     expected = PHASE_S + averaged_s / 2.0
     found = [(first, _changes(grid)) for first, grid in cells.pieces()]
