@@ -25,6 +25,7 @@ ALARM_ROWS_KEPT: Final = 1_000_000
 """32 MB; a flood beyond is only counted."""
 
 _IPV4_BYTES: Final = 4
+_FRAME_BYTES: Final = 65_550  # a bundle of TCP segments that the kernel has not cut yet, with its Ethernet header
 _BATCH: Final = 64  # frames per tap and turn, so that a backlog cannot hold up the sender
 
 
@@ -88,7 +89,7 @@ class Receiver:
     def flush(self) -> None:
         """Forget what arrived before the session."""
         for tap in self._taps.values():
-            while receive(tap, most=_BATCH):
+            while receive(tap, _FRAME_BYTES, most=_BATCH):
                 pass
             tap_statistics(tap)
 
@@ -100,7 +101,7 @@ class Receiver:
         """Judge one batch of each tap; says whether there may be more."""
         more = False
         for host, tap in self._taps.items():
-            frames = receive(tap, most=_BATCH)
+            frames = receive(tap, _FRAME_BYTES, most=_BATCH)
             more |= len(frames) == _BATCH
             judge = self._endpoints[host].judge
             for frame, _, realtime_ns in frames:
