@@ -284,7 +284,7 @@ def test_a_whole_shell_says_what_is_wrong() -> None:
     request = Request((), (), START_NS, S, 100 * MS, 0)
     thin = replace(module.scenario(), shells=(Shell("X", 600e3, 53.0, 2, 2, 0),))  # neighbours beyond the horizon
     with pytest.raises(
-        PlanError, match=r"no way that stays lit between satellites near 41\.9,12\.49 and 40\.71,-74\.01"
+        PlanError, match=r"no way that stays lit between satellites near 41\.9,12\.49 and 40\.71"
     ):
         make(thin, request)
     with pytest.raises(PlanError, match="brings its own shells: leave out --catalogue"):
