@@ -10,10 +10,13 @@ from dataclasses import replace
 from typing import Final
 
 from testbed.emulation.planned import planned_topo
+from testbed.ground.errors import ScenarioError
 from testbed.orbits.lasers import Lasers
+from testbed.orbits.sites import Site
 from testbed.orbits.tracks import Track, Waypoint
 from testbed.plan.delays import Overheads
-from testbed.plan.losses import parse_losses
+from testbed.plan.jamming import parse_jam
+from testbed.plan.losses import NO_LOSS, parse_losses
 from testbed.plan.scenario import (
     Access,
     Centre,
@@ -26,6 +29,7 @@ from testbed.plan.scenario import (
     parse_parameters,
 )
 from testbed.plan.sovereignty import Sovereignty
+from testbed.plan.texts import Text
 from topologies.common import (
     CORE_BUFFER_NS,
     FEEDER_BPS,
@@ -63,8 +67,13 @@ PARAMETERS: tuple[Parameter, ...] = (
     Choice("landing", "italy", "where satellites may land", tuple(LANDING)),
     replace(LASERS, default="on"),
     LOST,
+    Text("jamming", NO_LOSS, "user links in the Levant lose packets", "none|light|medium|heavy@BEGIN_S[-END_S]"),
     *TRAFFIC,
 )
+
+JAMMED: Final = Site("levant", 34.00, 32.50)
+JAMMED_M: Final = 400_000.0
+"""Assumption: where jamming is met, and how far it reaches from there."""
 
 CRUISE_KN: Final = 15.0
 """A FREMM frigate's cruising speed, 15 to 16 knots (textbook)."""
@@ -150,6 +159,10 @@ ASSUMPTIONS = (
 def scenario(**parameters: str) -> Scenario:
     """The scenario with these parameters, as written by people; raises ScenarioError."""
     values = parse_parameters(NAME, PARAMETERS, parameters)
+    try:
+        jams = parse_jam(values["jamming"], JAMMED, JAMMED_M)
+    except ValueError as error:
+        raise ScenarioError(f"{NAME}: parameter jamming='{values['jamming']}' {error}") from None
     access = Access(
         order=values["order"],
         outage_ns=values["outage_ms"] * 1_000_000,
@@ -184,6 +197,7 @@ def scenario(**parameters: str) -> Scenario:
             if meshed or RED_SEA not in (flow["src"], flow["dst"])
         ),
         lost=parse_losses(values["lost"]),
+        jams=jams,
         lasers=Lasers() if meshed else None,
         traffic=traffic_of(values),
         parameters=values,
@@ -192,6 +206,10 @@ def scenario(**parameters: str) -> Scenario:
             *access_rules(access, values["lost"]),
             lasers_rule(on=meshed),
             *(() if meshed else ("the frigate in the Red Sea has no way without lasers and is left out",)),
+            *(
+                f"jamming takes {jam.loss:.0%} of the packets, both ways, of user links within 400 km of 34°N 32.5°E"
+                for jam in jams
+            ),
             ORDER_ASSUMPTIONS[values["order"]],
             ROUTING_ASSUMPTIONS["plan"],
         ),
