@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from testbed.plan.delays import Overheads
 from testbed.plan.losses import NO_LOSS
 from testbed.plan.policies import POLICIES
 from testbed.plan.scenario import OUTAGES_MS, Access, Choice, Losses, Parameter, Switch, Whole
+from testbed.plan.variation import WORDS, Variation, VariationName, variation
 
 POWERS_OF_TWO = tuple(str(2**exponent) for exponent in range(11))
 """What a kernel filter can select by the low bits of a sequence number."""
@@ -21,6 +23,10 @@ HANDOVER: Final[tuple[Parameter, ...]] = (
 )
 
 POLICY: Final = Choice("policy", "measured", "how a terminal's satellite is chosen", tuple(POLICIES))
+
+VARIATION: Final = Choice(
+    "variation", "off", "what access delays do: stay, move from slot to slot, or scatter within slots too", tuple(WORDS)
+)
 
 LOST: Final = Losses("lost", "none", "gateways and PoPs out of service, with seconds from the start: gw-foggia@20-40")
 
@@ -91,6 +97,24 @@ def access_rules(access: Access, lost: str = NO_LOSS) -> Iterator[str]:
         yield f"a satellite has {access.beams} beams for these terminals; those declared first choose first"
     if lost != NO_LOSS:
         yield f"the loss of a gateway or PoP is noticed and mended after {access.detection_ns / 1e9:g} s"
+
+
+MOVING_POLICIES: Final = ("measured", "random")
+"""Policies under which the way itself moves from slot to slot as measured: levels of its own would count that twice."""
+
+
+def variation_of(values: Mapping[str, Any], overheads: Overheads) -> Variation:
+    """What a topology's parameter `variation` means with its `policy`."""
+    return variation(values["variation"], overheads, slots=float(values["policy"] not in MOVING_POLICIES))
+
+
+def variation_rule(values: Mapping[str, Any]) -> str:
+    """What is assumed of how access delays vary."""
+    word: VariationName = values["variation"]
+    if word == "off" or values["policy"] not in MOVING_POLICIES:
+        return WORDS[word]
+    scatter = ", and packets scatter within a slot as measured (eBPF-trace)" if word == "measured" else ""
+    return f"steps from slot to slot come from the satellites alone (policy={values['policy']}){scatter}"
 
 
 def lasers_rule(*, on: bool) -> str:

@@ -9,7 +9,8 @@ from typing import Final
 from testbed.orbits.sites import Site
 from testbed.plan.scenario import Carrier, Centre, Choice, Terminal
 from topologies import sites
-from topologies.services import Flow, bulk, government
+from topologies.services import Flow, bulk
+from topologies.services import services as offered
 
 SITES: Final = Choice(
     "sites",
@@ -54,10 +55,10 @@ class Users:
         """The data centres, reached from that PoP."""
         return tuple(Centre(host, site, router, pop, carrier) for host, (site, router) in self.centres.items())
 
-    def flows(self, duration_ns: int, *, light: bool = False) -> tuple[Flow, ...]:
+    def flows(self, duration_ns: int, *, services: str = "basic", light: bool = False) -> tuple[Flow, ...]:
         """Calls and documents of Rome and Taranto, and beyond them a thin stream up from every pair; 350 packets/s or
-        400. `light`: what Scapy can build."""
-        main = government(duration_ns, "rome", "taranto", "dc-rome", light=light)
+        400. `services`: of the parameter of that name. `light`: what Scapy can build."""
+        main = offered(services, duration_ns, "rome", "taranto", "dc-rome", light=light)
         rate_pps = 1 if light else _REPORT_PPS
         return (
             *main,

@@ -40,11 +40,16 @@ from topologies.common import (
     ROUTING_ASSUMPTIONS,
     TRAFFIC,
     USER_BUFFER_NS,
+    VARIATION,
     access_rules,
     lasers_rule,
     traffic_of,
+    variation_of,
+    variation_rule,
 )
 from topologies.government import SITES, users
+from topologies.internet import INTERNET, internet
+from topologies.services import SERVICES
 from topologies.sites import FRANKFURT_POP, LANDING, MILAN_POP, STARLINK_GATEWAYS
 
 NAME = "starlink-italy"
@@ -57,6 +62,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     SITES,
     *HANDOVER,
     POLICY,
+    VARIATION,
     Choice("landing", "italy", "where satellites may land", tuple(LANDING)),
     Choice("landing_by", "delay", "which gateway a satellite lands at", ("highest", "delay")),
     Whole("antennas", "52", "percent: how often a gateway has an antenna free for a satellite that would land", 1, 100),
@@ -72,7 +78,9 @@ PARAMETERS: tuple[Parameter, ...] = (
     LASERS,
     ROUTING,
     Choice("domains", "one", "who runs the routers: one for all, or operator, carrier, government", ("one", "three")),
+    SERVICES,
     *TRAFFIC,
+    INTERNET,
 )
 
 MASK_DEG = 25.0
@@ -97,8 +105,7 @@ NO_LASERS = "there are no laser links, and satellites are not limited by load"
 
 ASSUMPTIONS = (
     "fibre routes are 1.5 times the great circle, at a group index of 1.468",
-    "access adds 13.4 ms of round trip in all, 8.3 ms up, 4.1 ms down and 0.5 ms each way at the gateway; it does not "
-    "vary from packet to packet",
+    "access adds 13.4 ms of round trip in all, 8.3 ms up, 4.1 ms down and 0.5 ms each way at the gateway",
     "the data centre's access to core fibre adds 0.5 ms one way",
     "feeder links carry 1 Gbit/s, fibre 10 Gbit/s",
     "the user link's best-effort buffer holds 80 ms of its rate, other buffers 10 ms",
@@ -153,11 +160,15 @@ def scenario(**parameters: str) -> Scenario:
         pairs=asked.pairs,
         minimum_altitude_m=MINIMUM_ALTITUDE_M,
         access=access,
-        overheads=Overheads(),
+        overheads=(overheads := Overheads()),
+        variation=variation_of(values, overheads),
         fibre_bps=FIBRE_BPS,
         user_buffer_ns=USER_BUFFER_NS,
         core_buffer_ns=CORE_BUFFER_NS,
-        flows=lambda duration_ns: asked.flows(duration_ns, light=values["generator"] == "scapy"),
+        flows=lambda duration_ns: (
+            *asked.flows(duration_ns, services=values["services"], light=values["generator"] == "scapy"),
+            *internet(values["internet"], "rome", "dc-rome", duration_ns),
+        ),
         lost=parse_losses(values["lost"]),
         lasers=Lasers() if values["lasers"] else None,
         capacity=Capacity(ITALY, values["load"] / 100) if drawn else None,
@@ -169,6 +180,7 @@ def scenario(**parameters: str) -> Scenario:
             *(line for line in ASSUMPTIONS if line != NO_LASERS or not values["lasers"]),
             *((lasers_rule(on=True), "satellites are not limited by load") if values["lasers"] else ()),
             *access_rules(access, values["lost"]),
+            variation_rule(values),
             *_rates(values),
             *((DOMAINS_ASSUMPTIONS[values["routing"]],) if three else ()),
             ORDER_ASSUMPTIONS[values["order"]],

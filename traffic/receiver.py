@@ -18,14 +18,16 @@ from traffic.verdicts import InboundEndpoint, Judgement, Verdict
 ALARMS_KEPT: Final = 100
 
 _IPV4_BYTES: Final = 4
+_FRAME_BYTES: Final = 65_550  # a bundle of TCP segments that the kernel has not cut yet, with its Ethernet header
 _BATCH: Final = 64  # frames per tap and turn, so that a backlog cannot hold up the sender
 
 
 class Receiver:
     """All hosts' arrivals. `start_realtime_ns`: CLOCK_REALTIME of schedule time 0.
 
-    `peers`: outer address per (receiving host, sending host); learned, as NAT traversal does (RFC 3948), from the
-    first authenticated packet, and never changed by a replay.
+    `peers`: outer address per (receiving host, sending host). Those not given are learned, as NAT traversal does
+    (RFC 3948, RFC 7296 2.23), from authenticated packets, the newest of their association: a NAT may change. A replay
+    changes nothing.
     """
 
     def __init__(
@@ -47,6 +49,8 @@ class Receiver:
         self._senders = dict(senders)  # by SPI
         self._carries: dict[int, int] = {}  # of later associations the first
         self._peers = peers
+        self._given = frozenset(peers)
+        self._taught: dict[int, int] = {}  # by SPI the sequence number that last told where its sender is
         self._start_realtime_ns = start_realtime_ns
 
     def admit(self, spi: int, instead_of: int) -> None:
@@ -69,7 +73,7 @@ class Receiver:
     def flush(self) -> None:
         """Forget what arrived before the session."""
         for tap in self._taps.values():
-            while receive(tap, most=_BATCH):
+            while receive(tap, _FRAME_BYTES, most=_BATCH):
                 pass
             tap_statistics(tap)
 
@@ -81,7 +85,7 @@ class Receiver:
         """Judge one batch of each tap; says whether there may be more."""
         more = False
         for host, tap in self._taps.items():
-            frames = receive(tap, most=_BATCH)
+            frames = receive(tap, _FRAME_BYTES, most=_BATCH)
             more |= len(frames) == _BATCH
             judge = self._endpoints[host].judge
             for frame, _, realtime_ns in frames:
@@ -116,8 +120,12 @@ class Receiver:
         if judgement.sequence is not None and judgement.flow is not None:
             self.unstamped += time_ns == UNSTAMPED
             self.arrivals.extend((judgement.flow, judgement.sequence, time_ns, verdict))
-        peer = (host, self._senders[spi])
-        if verdict is Verdict.GENUINE and peer not in self._peers and judgement.source is not None:
-            address, port = judgement.source
-            if len(address) == _IPV4_BYTES:
-                self._peers[peer] = (socket.inet_ntoa(address), port)
+        if verdict is Verdict.GENUINE and judgement.source is not None and judgement.esp_sequence is not None:
+            self._learn((host, self._senders[spi]), spi, judgement.esp_sequence, judgement.source)
+
+    def _learn(self, peer: tuple[str, str], spi: int, number: int, source: tuple[bytes, int]) -> None:
+        """Packets to this peer go to where its newest packet came from."""
+        address, port = source
+        if peer not in self._given and number > self._taught.get(spi, -1) and len(address) == _IPV4_BYTES:
+            self._taught[spi] = number
+            self._peers[peer] = (socket.inet_ntoa(address), port)

@@ -28,6 +28,7 @@ from traffic.profiles import MANUAL, find_profile
 from traffic.receiver import Receiver
 from traffic.rekey import Terms
 from traffic.sender import Announcement, FlowState, SecureSocket, Sender
+from traffic.srtp import Opener, Sealer, make_call_keys, save_call_keys
 from traffic.summary import summarise
 from traffic.timestamps import clock_offset_ns, deafen
 from traffic.verdicts import Content, InboundEndpoint
@@ -41,6 +42,7 @@ WAITING_TIME_NS: Final = 1_500_000_000
 """A packet that has not arrived this long after the last one left is lost (RFC 7680, 2.6)."""
 
 _NS_PER_S: Final = 1_000_000_000
+_SENT_AT_ONCE: Final = 16  # packets that are due, before taps are looked at again: a full tap must not delay them
 _DRAIN_INTERVAL_NS: Final = 20_000_000  # how long arrivals wait at most while there is nothing to send
 
 
@@ -61,7 +63,8 @@ class HostSockets:
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """How a session protects and sends. `clear_udp_ports`: of probes, which may arrive unencrypted.
+    """How a session protects and sends. `clear_udp_ports`: of probes, which may arrive unencrypted; `clear_tcp_ports`:
+    of services over TCP beside the session.
 
     `profile`: where keys come from, 'manual' or a key exchange of traffic.profiles; the rest is for the latter, see
     `traffic.keying.make_terms`. Raises ConfigurationError.
@@ -72,6 +75,7 @@ class SessionOptions:
     generator: Generator = "struct"
     suite: str = AES_256_GCM
     clear_udp_ports: tuple[int, ...] = ()
+    clear_tcp_ports: tuple[int, ...] = ()
     profile: str = MANUAL
     rekey_s: float = 3600.0
     expire_s: float = 0.0
@@ -107,12 +111,14 @@ def run_session(
 
     `start_realtime_ns`: CLOCK_REALTIME of schedule time 0; call some seconds before it, so that hosts behind a NAT
     can announce themselves and exchange keys. Written: keys.json and esp_sa at once, or at the end if the keys come by
-    exchange; flows.json and flows.npy at the end. Returns WAITING_TIME_NS after `stop_ns`. Raises SessionError,
-    ConfigurationError.
+    exchange, srtp_keys.json if a call has SRTP; flows.json and flows.npy at the end. Returns WAITING_TIME_NS after
+    `stop_ns`. Raises SessionError, ConfigurationError.
     """
     _check_hosts(flows, hosts)
     plan = _Plan(flows, options, hosts)
     save_keys(plan.associations.values() if options.profile == MANUAL else (), folder)
+    if plan.calls:
+        save_call_keys(plan.calls, folder)
     for host in hosts.values():
         deafen(host.udp)
     clock = _Clock(start_realtime_ns)
@@ -156,8 +162,11 @@ def _loop(
     drained_ns = reported_ns = now_ns
     while now_ns < end_ns:
         due_ns = sender.next_ns
-        if due_ns is not None and due_ns <= now_ns:
+        for _ in range(_SENT_AT_ONCE):
+            if due_ns is None or due_ns > now_ns:
+                break
             sender.send_next()
+            due_ns = sender.next_ns
         if now_ns - drained_ns >= _DRAIN_INTERVAL_NS:
             sender.collect_stamps(clock.start_realtime_ns)
             if not receiver.drain():
@@ -213,6 +222,7 @@ class _Plan:
         classes += [(*pair, 0) for pair in self._announcing if not any(known[:2] == pair for known in classes)]
         self.associations = make_associations(classes, esn=options.esn, window=options.window, suite=options.suite)
         self._canaries = [secrets.token_bytes(CANARY_BYTES) for _ in flows]
+        self.calls = make_call_keys(index for index, flow in enumerate(flows) if flow.srtp)
         self._peers = {
             (flow.src, flow.dst): (hosts[flow.dst].address, NAT_T_PORT)
             for flow in flows
@@ -231,6 +241,7 @@ class _Plan:
                 [self._content(index) for index, flow in enumerate(self._flows) if flow.dst == name],
                 {_packed(host.inner) for host in self._hosts.values()},
                 self._options.clear_udp_ports,
+                self._options.clear_tcp_ports,
             )
             for name in self._hosts
         }
@@ -278,15 +289,20 @@ class _Plan:
         return Keying(find_profile(self._options.profile, self._options.suite), self._options.terms(), wiring)
 
     def _content(self, index: int) -> Content:
-        flow = self._flows[index]
-        spi = self.associations[_class(flow)].spi
-        return Content(index, spi, self._canaries[index], flow.rtp_interval is not None)
+        flow, canary = self._flows[index], self._canaries[index]
+        spi, interval = self.associations[_class(flow)].spi, flow.rtp_interval
+        if index not in self.calls or interval is None:
+            return Content(index, spi, canary, interval is not None, trails=flow.kind == "packet")
+        call = self.calls[index]
+        opener = Opener(call, index, canary, interval, self._options.window)
+        return Content(index, spi, canary, True, call.ssrc.to_bytes(4, "big"), opener)
 
     def _inner(self, index: int) -> InnerFlow:
-        flow = self._flows[index]
+        flow, call = self._flows[index], self.calls.get(index)
         source, destination = self._hosts[flow.src].inner, self._hosts[flow.dst].inner
-        payload, rtp, ssrc = flow.payload_bytes, flow.rtp_interval, secrets.randbits(32)
-        return InnerFlow(source, destination, flow.dscp, index, self._canaries[index], payload, rtp, ssrc)
+        ssrc = secrets.randbits(32) if call is None else call.ssrc
+        common = source, destination, flow.dscp, index, self._canaries[index], flow.payload_bytes, flow.rtp_interval
+        return InnerFlow(*common, ssrc, flow.body, None if call is None else Sealer(call), flow.templates)
 
 
 def _class(flow: Flow) -> tuple[str, str, int]:

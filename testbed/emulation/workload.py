@@ -11,6 +11,7 @@ from typing import Final
 from testbed.emulation import probes
 from testbed.emulation.capture import capture
 from testbed.emulation.children import Child
+from testbed.emulation.internet import Internet, split
 from testbed.emulation.wiring import Wiring
 from testbed.ground.errors import PlanError
 from testbed.kernel import filters
@@ -18,6 +19,7 @@ from traffic.adversary import Crossing, run_adversary, selection
 from traffic.errors import TrafficError
 from traffic.flows import Flow, parse_flows
 from traffic.packets import NAT_T_PORT
+from traffic.sampling import thin
 from traffic.session import HostSockets, SessionOptions, run_session
 from traffic.timestamps import open_tap, open_udp
 
@@ -38,12 +40,24 @@ class Workload:
         self._action = options.pop("adversary", "none")
         self._every = int(options.pop("adversary_every", 64))
         try:
-            self._flows = parse_flows(plan.flows, wiring.lans)
-            self._options = SessionOptions(clear_udp_ports=(probes.PORT,), **options)
+            protected, services = split(plan.flows)
+            self._flows = parse_flows(protected, wiring.lans)
+            self._internet = Internet(wiring, folder, services)
+            self._options = SessionOptions(
+                clear_udp_ports=(probes.PORT, *self._internet.clear_udp_ports),
+                clear_tcp_ports=self._internet.clear_tcp_ports,
+                **options,
+            )
         except TrafficError as error:
             raise PlanError(f"plan of {plan.topology}: {error}") from None
         if self._options.generator == "scapy":
             importlib.import_module("traffic.scapy_generator")  # now: it takes seconds in the guest
+        self._stack.callback(self._internet.close)
+        try:
+            self._internet.prepare()
+        except BaseException:
+            self._stack.close()
+            raise
         self._hosts = {name: self._open(name) for name in _endpoints(self._flows)}
         if pcap:
             (folder / CAPTURES).mkdir()
@@ -60,6 +74,7 @@ class Workload:
 
     def start(self, realtime_ns: int) -> None:
         """Send from schedule time 0 on, which is `realtime_ns` on CLOCK_REALTIME; the attacker is there before."""
+        self._internet.start(realtime_ns)
         if not self._flows:
             return
         if self._action != "none":
@@ -74,6 +89,8 @@ class Workload:
         """Wait for the stragglers and the results; an interrupted run has none."""
         if self._session is not None and not interrupted:
             self._session.wait()
+        if not interrupted:
+            self._internet.finish()
 
     def _open(self, name: str) -> HostSockets:
         node, lan = self._wiring.nodes[name], self._wiring.lans[name]
@@ -81,6 +98,7 @@ class Workload:
         with node.namespace.entered():
             udp = open_udp(address, NAT_T_PORT, tx_stamps=True, no_checksum=True)
             tap = open_tap(node.intfList()[0].name)
+        thin(tap, self._internet.crowded_ports)
         inside = self._wiring.plan.node(name).inside
         return HostSockets(name=name, address=address, inner=lan.inner, inside=inside, udp=udp, tap=tap)
 

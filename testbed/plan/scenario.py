@@ -27,6 +27,7 @@ from testbed.plan.policies import PolicyName
 from testbed.plan.sound import check
 from testbed.plan.sovereignty import Sovereignty
 from testbed.plan.texts import Text, Time, nearest
+from testbed.plan.variation import Variation
 
 Order = Literal["hold", "drop", "reorder"]
 LandingBy = Literal["highest", "delay"]
@@ -132,6 +133,7 @@ class Access:
     landing: tuple[str, ...] = ()
     antennas: float = 1.0
     detection_ns: int = 1_000_000_000  # Assumption: from the loss of a gateway or PoP to the new assignment
+    learning_ns: int = 500_000_000  # Assumption: until all hosts behind a NAT that took over have sent something
     gso_deg: float | None = None
     beams: int | None = None
 
@@ -166,6 +168,7 @@ class Scenario:
     jams: tuple[Jam, ...] = ()
     lasers: Lasers | None = None  # links between satellites; without them each lands for itself
     capacity: Capacity | None = None  # user links' rates drawn for each slot; without it the terminal's, constant
+    variation: Variation | None = None  # of access delays, from slot to slot and within slots
     rain_percent: float | None = None  # weather as bad at each user as in this share of the year; needs `capacity`
     routing: Routing = "plan"
     traffic: dict[str, Any] = field(default_factory=dict)

