@@ -37,7 +37,7 @@ from topologies.common import (
     access_rules,
     traffic_of,
 )
-from topologies.services import Flow, bulk, voice
+from topologies.services import Flow, emergency
 from topologies.sites import AMATRICE, IONIAN, MILAN_POP, ROME, STARLINK_GATEWAYS
 
 NAME = "direct-to-cell"
@@ -80,9 +80,6 @@ has them."""
 LASERS = 5
 """Assumption: four for the +grid of its shell and one for another shell; Starlink's have three or four."""
 
-SMS_PAYLOAD_BYTES = 160
-"""Assumption: a message of 140 octets (3GPP TS 23.040) and its addresses."""
-
 CENTRE = "alarm"
 """The civil protection's operations room in Rome."""
 
@@ -103,7 +100,7 @@ ASSUMPTIONS = (
     "the mobile operator's core stands at the PoP in Milan: its share of the delay is in LTE's",
     "fibre routes are 1.5 times the great circle, at a group index of 1.468",
     "feeder links carry 1 Gbit/s, fibre 10 Gbit/s; a beam's best-effort buffer holds 80 ms of its rate, others 10 ms",
-    "SMS are drawn as small packets, alerts as a packet of 1,200 bytes a second",
+    "an alert goes to each phone, its pages again and again: no cell broadcast is modelled, and no message centre",
     "links lose nothing outside handovers and outages",
 )
 
@@ -160,20 +157,9 @@ def scenario(**parameters: str) -> Scenario:
 
 
 def flows(duration_ns: int, *, light: bool = False) -> tuple[Flow, ...]:
-    """A call from Amatrice, messages of every phone and back, alerts to all: 115 packets/s; `light`: 65, for Scapy."""
+    """Alerts to every phone, SMS from it, an emergency call from Amatrice: 118 packets/s; `light`: 18, for Scapy."""
     phones = ("amatrice", "rome", "ionian")
-    return (
-        voice("call-amatrice-up", "amatrice", CENTRE, duration_ns),
-        *(() if light else (voice("call-amatrice-down", CENTRE, "amatrice", duration_ns),)),
-        *(_sms(f"sms-{phone}", phone, CENTRE, duration_ns) for phone in phones),
-        *(_sms(f"reply-{phone}", CENTRE, phone, duration_ns) for phone in phones),
-        *(bulk(f"alert-{phone}", CENTRE, phone, 1, duration_ns) for phone in phones),
-    )
-
-
-def _sms(name: str, src: str, dst: str, duration_ns: int) -> Flow:
-    """Two messages a second, as many phones behind one send."""
-    return bulk(name, src, dst, 2, duration_ns) | {"payload_bytes": SMS_PAYLOAD_BYTES}
+    return emergency(duration_ns, phones, CENTRE, () if light else ("amatrice",))
 
 
 topos = {"direct_to_cell": lambda **parameters: planned_topo(scenario, **parameters)}
