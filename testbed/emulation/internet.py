@@ -15,6 +15,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,6 +41,8 @@ WEB_PORT: Final = 8443
 BULK_PORT: Final = 5201
 """Of the first transfer, the next ones follow: iperf3's own."""
 
+_NICENESS: Final = 10
+"""Of all services: TCP adapts to what a processor gives it, the encrypted flows and the player do not."""
 _READY_S: Final = 10.0  # for iperf3 to open its port: usual is 0.1 s
 _PATIENCE_S: Final = 5.0  # beyond all of iperf3's own time-outs
 _BUFFER_BYTES: Final = 64 << 20  # assumption: window enough for any path here (1 Gbit/s over 0.5 s)
@@ -106,7 +109,7 @@ class Internet:
     def start(self, realtime_ns: int) -> None:
         """Schedule time 0 is `realtime_ns` on CLOCK_REALTIME."""
         for name, work in self._work:
-            child = Child(name, lambda work=work: work(realtime_ns))  # type: ignore[misc]
+            child = Child(name, partial(_modestly, partial(work, realtime_ns)))
             self._stack.callback(child.kill)
             self._clients.append(child)
 
@@ -163,7 +166,7 @@ class Internet:
                 site.digests,
                 tls.client_context(mine.certificate, key_log=lines),
                 mine.certificate,
-                lambda dscp=flow.dscp: pages.open_stream(dscp),  # type: ignore[misc]
+                partial(pages.open_stream, flow.dscp),
                 address,
             )
 
@@ -173,7 +176,7 @@ class Internet:
                 tls.save_key_log(lines, self._folder / FOLDER / f"{client.flow.name}.keys")
                 self._result(client.flow.name).write_text(json.dumps(told))
 
-            process = Child(f"{flow.name} server", lambda server=server: server.run(lambda: False))  # type: ignore[misc]
+            process = Child(f"{flow.name} server", partial(_modestly, partial(server.run, _never)))
             self._stack.callback(process.kill)
             self._work.append((flow.name, browse))
 
@@ -245,11 +248,23 @@ def _spawn(namespace: Namespace, command: list[str], stdout: int) -> subprocess.
 
     def enter() -> None:
         namespace.enter()
+        os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
         die_with_parent(parent)
 
     return subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.DEVNULL, preexec_fn=enter
     )
+
+
+def _modestly(work: Callable[[], None]) -> None:
+    """At the services' priority."""
+    os.setpriority(os.PRIO_PROCESS, 0, _NICENESS)
+    work()
+
+
+def _never() -> bool:
+    """A page's server runs until it is killed."""
+    return False
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
