@@ -41,6 +41,9 @@ WEB_PORT: Final = 8443
 BULK_PORT: Final = 5201
 """Of the first transfer, the next ones follow: iperf3's own."""
 
+MOST_SERVICES: Final = 50
+"""Assumption: more would not fit into one machine, nor their ports into a tap's filter."""
+
 _NICENESS: Final = 10
 """Of all services: TCP adapts to what a processor gives it, the encrypted flows and the player do not."""
 _READY_S: Final = 10.0  # for iperf3 to open its port: usual is 0.1 s
@@ -61,6 +64,10 @@ class Internet:
     def __init__(self, wiring: Wiring, folder: Path, flows: Iterable[Mapping[str, Any]]) -> None:
         """Raises FlowError for flows that make no sense, PlanError for those that cannot reach their server."""
         declared = list(flows)
+        if len(declared) > MOST_SERVICES:
+            raise PlanError(
+                f"plan of {wiring.plan.topology}: {len(declared)} services over TCP: declare {MOST_SERVICES} at most"
+            )
         pages = web.parse_web([flow for flow in declared if flow["kind"] == web.KIND], wiring.lans)
         transfers = bulk.parse_tcp([flow for flow in declared if flow["kind"] == bulk.KIND], wiring.lans)
         self._wiring, self._folder = wiring, folder

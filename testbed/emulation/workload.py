@@ -13,7 +13,7 @@ from testbed.emulation.capture import capture
 from testbed.emulation.children import Child
 from testbed.emulation.internet import Internet, split
 from testbed.emulation.wiring import Wiring
-from testbed.ground.errors import PlanError
+from testbed.ground.errors import PlanError, RunError
 from testbed.kernel import filters
 from traffic.adversary import Crossing, run_adversary, selection
 from traffic.errors import TrafficError
@@ -55,6 +55,9 @@ class Workload:
         self._stack.callback(self._internet.close)
         try:
             self._internet.prepare()
+        except TrafficError as error:
+            self._stack.close()
+            raise RunError(str(error)) from None
         except BaseException:
             self._stack.close()
             raise

@@ -80,6 +80,8 @@ def test_pages_and_transfers_both_ways_beside_each_other(wiring: Wiring, tmp_pat
 def test_a_server_behind_the_nat_is_refused(wiring: Wiring, tmp_path: Path) -> None:
     with pytest.raises(PlanError, match=f"flow 'page': its server {NEAR} is behind a NAT"):
         Internet(wiring, tmp_path, [PAGE | {"src": FAR, "dst": NEAR}])
+    with pytest.raises(PlanError, match="51 services over TCP: declare 50 at most"):
+        Internet(wiring, tmp_path, [UPLOAD] * 51)
     with pytest.raises(FlowError, match="host 'paris' is unknown"):
         Internet(wiring, tmp_path, [UPLOAD | {"dst": "paris"}])
 
