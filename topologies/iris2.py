@@ -99,7 +99,7 @@ def scenario(**parameters: str) -> Scenario:
     )
     return Scenario(
         name=NAME,
-        title=TITLE,
+        title=asked.title(TITLE),
         terminals=asked.terminals(mask_deg, USER_UP_BPS, USER_DOWN_BPS),
         gateways=tuple(
             Gateway(f"gw-{site.name}", site, mask_deg, ("pop-rome",), FEEDER_BPS, country)

@@ -179,7 +179,9 @@ def scenario(**parameters: str) -> Scenario:
         user_buffer_ns=USER_BUFFER_NS,
         core_buffer_ns=CORE_BUFFER_NS,
         flows=lambda duration_ns: tuple(
-            flow for flow in flows(duration_ns) if meshed or RED_SEA not in (flow["src"], flow["dst"])
+            flow
+            for flow in flows(duration_ns, light=values["generator"] == "scapy")
+            if meshed or RED_SEA not in (flow["src"], flow["dst"])
         ),
         lost=parse_losses(values["lost"]),
         lasers=Lasers() if meshed else None,
@@ -197,14 +199,22 @@ def scenario(**parameters: str) -> Scenario:
     )
 
 
-def flows(duration_ns: int) -> tuple[Flow, ...]:
-    """A call with the frigate in the Levant, one from the Red Sea, the aircraft's pictures, reports of all others."""
+def flows(duration_ns: int, *, light: bool = False) -> tuple[Flow, ...]:
+    """A call with the frigate in the Levant, one from the Red Sea, the aircraft's pictures, reports of all others: 230
+    packets/s; `light`: 70, for Scapy."""
+    reporting = ("frigate-w", *(base.name for base in BASES))
+    if light:
+        return (
+            voice("call-frigate-e-up", "frigate-e", CENTRE, duration_ns),
+            bulk("pictures-patrol", "patrol", CENTRE, 10, duration_ns),
+            *(bulk(f"report-{name}", name, CENTRE, 2, duration_ns) for name in (*reporting, RED_SEA)),
+        )
     return (
         voice("call-frigate-e-up", "frigate-e", CENTRE, duration_ns),
         voice("call-frigate-e-down", CENTRE, "frigate-e", duration_ns),
-        voice("call-frigate-s-up", "frigate-s", CENTRE, duration_ns),
+        voice("call-frigate-s-up", RED_SEA, CENTRE, duration_ns),
         bulk("pictures-patrol", "patrol", CENTRE, 60, duration_ns),
-        *(bulk(f"report-{name}", name, CENTRE, 5, duration_ns) for name in ("frigate-w", *(b.name for b in BASES))),
+        *(bulk(f"report-{name}", name, CENTRE, 5, duration_ns) for name in reporting),
     )
 
 

@@ -49,11 +49,11 @@ from topologies.common import (
 )
 from topologies.government import SITES, users
 from topologies.internet import INTERNET, internet
+from topologies.services import SERVICES
 from topologies.sites import FRANKFURT_POP, LANDING, MILAN_POP, STARLINK_GATEWAYS
 
 NAME = "starlink-italy"
 TITLE = "Italian government on Starlink: Rome and Taranto to a data centre in Rome, via the Milan PoP"
-TWELVE_TITLE = "Italian government on Starlink: twelve sites to data centres in Rome and Milan, via the Milan PoP"
 
 RAIN_PERCENT = ("1", "0.1", "0.01")
 """What P.618 says of a year, as in docs/radio.md."""
@@ -78,6 +78,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     LASERS,
     ROUTING,
     Choice("domains", "one", "who runs the routers: one for all, or operator, carrier, government", ("one", "three")),
+    SERVICES,
     *TRAFFIC,
     INTERNET,
 )
@@ -148,7 +149,7 @@ def scenario(**parameters: str) -> Scenario:
         raise ScenarioError(f"{NAME}: rain and load act on rates drawn for each slot: add -p capacity=slots")
     return Scenario(
         name=NAME,
-        title=TITLE if values["sites"] == "two" else TWELVE_TITLE,
+        title=asked.title(TITLE),
         terminals=asked.terminals(MASK_DEG, USER_UP_BPS, USER_DOWN_BPS),
         gateways=tuple(
             Gateway(f"gw-{site.name}", site, MASK_DEG, tuple(pop.name for pop in pops), FEEDER_BPS, country)
@@ -165,7 +166,7 @@ def scenario(**parameters: str) -> Scenario:
         user_buffer_ns=USER_BUFFER_NS,
         core_buffer_ns=CORE_BUFFER_NS,
         flows=lambda duration_ns: (
-            *asked.flows(duration_ns, light=values["generator"] == "scapy"),
+            *asked.flows(duration_ns, services=values["services"], light=values["generator"] == "scapy"),
             *internet(values["internet"], "rome", "dc-rome", duration_ns),
         ),
         lost=parse_losses(values["lost"]),

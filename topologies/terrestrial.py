@@ -93,7 +93,7 @@ def scenario(**parameters: str) -> Terrestrial:
     centres = [_customer(host, site, *LAST_MILES["fibre"]) for host, (site, _) in asked.centres.items()]
     return Terrestrial(
         name=NAME,
-        title=TITLE,
+        title=asked.title(TITLE),
         hubs=tuple(Hub(f"pe-{site.name}", site) for site in HUBS),
         spans=tuple((f"pe-{a}", f"pe-{b}") for a, b in (span.split("-") for span in SPANS.split())),
         customers=(*sites, *centres),

@@ -2,6 +2,7 @@
 
     TrafficError
     ├── FlowError             exit 2   a flow is declared wrongly: names the flow and the field
+    ├── MessageError          exit 2   a text, an alert or a track that cannot be sent, or is none
     ├── ConfigurationError    exit 2   a security association that protects too little, or a contradiction
     ├── SequenceExhausted     exit 4   a security association has used its last sequence number: rekey
     ├── KeyExchangeError      exit 4   a message of a key exchange is refused: altered, forged or not to the policy
@@ -27,6 +28,12 @@ class TrafficError(Exception):
 
 class FlowError(TrafficError):
     """A flow is declared wrongly."""
+
+    exit_code = 2
+
+
+class MessageError(TrafficError):
+    """A text, an alert or a track cannot be sent, or what was received is none."""
 
     exit_code = 2
 

@@ -83,8 +83,8 @@ def save_keys(associations: Iterable[Association], folder: Path) -> None:
     """Write `keys.json` and Wireshark's `esp_sa` for the owner's eyes alone; raises SessionError if one exists."""
     associations = list(associations)
     documents: list[dict[str, Any]] = [asdict(sa) | {"key": sa.key.hex(), "salt": sa.salt.hex()} for sa in associations]
-    _write_private(folder / KEYS_FILE, json.dumps(documents, indent=1) + "\n")
-    _write_private(folder / WIRESHARK_FILE, "".join(line + "\n" for line in wireshark_lines(associations)))
+    write_private(folder / KEYS_FILE, json.dumps(documents, indent=1) + "\n")
+    write_private(folder / WIRESHARK_FILE, "".join(line + "\n" for line in wireshark_lines(associations)))
 
 
 def replace_keys(associations: Iterable[Association], folder: Path) -> None:
@@ -94,7 +94,8 @@ def replace_keys(associations: Iterable[Association], folder: Path) -> None:
     save_keys(associations, folder)
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
+    """Write a new file for the owner's eyes alone; raises SessionError if it exists."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:

@@ -28,6 +28,7 @@ from traffic.profiles import MANUAL, find_profile
 from traffic.receiver import Receiver
 from traffic.rekey import Terms
 from traffic.sender import Announcement, FlowState, SecureSocket, Sender
+from traffic.srtp import Opener, Sealer, make_call_keys, save_call_keys
 from traffic.summary import summarise
 from traffic.timestamps import clock_offset_ns, deafen
 from traffic.verdicts import Content, InboundEndpoint
@@ -110,12 +111,14 @@ def run_session(
 
     `start_realtime_ns`: CLOCK_REALTIME of schedule time 0; call some seconds before it, so that hosts behind a NAT
     can announce themselves and exchange keys. Written: keys.json and esp_sa at once, or at the end if the keys come by
-    exchange; flows.json and flows.npy at the end. Returns WAITING_TIME_NS after `stop_ns`. Raises SessionError,
-    ConfigurationError.
+    exchange, srtp_keys.json if a call has SRTP; flows.json and flows.npy at the end. Returns WAITING_TIME_NS after
+    `stop_ns`. Raises SessionError, ConfigurationError.
     """
     _check_hosts(flows, hosts)
     plan = _Plan(flows, options, hosts)
     save_keys(plan.associations.values() if options.profile == MANUAL else (), folder)
+    if plan.calls:
+        save_call_keys(plan.calls, folder)
     for host in hosts.values():
         deafen(host.udp)
     clock = _Clock(start_realtime_ns)
@@ -219,6 +222,7 @@ class _Plan:
         classes += [(*pair, 0) for pair in self._announcing if not any(known[:2] == pair for known in classes)]
         self.associations = make_associations(classes, esn=options.esn, window=options.window, suite=options.suite)
         self._canaries = [secrets.token_bytes(CANARY_BYTES) for _ in flows]
+        self.calls = make_call_keys(index for index, flow in enumerate(flows) if flow.srtp)
         self._peers = {
             (flow.src, flow.dst): (hosts[flow.dst].address, NAT_T_PORT)
             for flow in flows
@@ -285,15 +289,20 @@ class _Plan:
         return Keying(find_profile(self._options.profile, self._options.suite), self._options.terms(), wiring)
 
     def _content(self, index: int) -> Content:
-        flow = self._flows[index]
-        spi = self.associations[_class(flow)].spi
-        return Content(index, spi, self._canaries[index], flow.rtp_interval is not None)
+        flow, canary = self._flows[index], self._canaries[index]
+        spi, interval = self.associations[_class(flow)].spi, flow.rtp_interval
+        if index not in self.calls or interval is None:
+            return Content(index, spi, canary, interval is not None, trails=flow.kind == "packet")
+        call = self.calls[index]
+        opener = Opener(call, index, canary, interval, self._options.window)
+        return Content(index, spi, canary, True, call.ssrc.to_bytes(4, "big"), opener)
 
     def _inner(self, index: int) -> InnerFlow:
-        flow = self._flows[index]
+        flow, call = self._flows[index], self.calls.get(index)
         source, destination = self._hosts[flow.src].inner, self._hosts[flow.dst].inner
-        payload, rtp, ssrc = flow.payload_bytes, flow.rtp_interval, secrets.randbits(32)
-        return InnerFlow(source, destination, flow.dscp, index, self._canaries[index], payload, rtp, ssrc)
+        ssrc = secrets.randbits(32) if call is None else call.ssrc
+        common = source, destination, flow.dscp, index, self._canaries[index], flow.payload_bytes, flow.rtp_interval
+        return InnerFlow(*common, ssrc, flow.body, None if call is None else Sealer(call), flow.templates)
 
 
 def _class(flow: Flow) -> tuple[str, str, int]:

@@ -100,7 +100,7 @@ def carry_out(
                 running[own.submit(_here, folder, cell, started.append)] = cell
         while running:
             ended, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in ended:
+            for future in sorted(ended, key=lambda one: one.exception() is not None):  # keep what there is, then stop
                 cell = running.pop(future)
                 outcome = future.result()
                 _write(folder / "cells" / f"{cell.name}.json", outcome)

@@ -15,6 +15,7 @@ from testbed.report.evidence import Evidence, read_evidence
 from testbed.report.html import render
 from testbed.report.internet import limits, with_limits
 from testbed.report.routing import summarise
+from testbed.report.services import service_checks, with_services
 
 SCHEMA: Final = 1
 EXIT_CODES: Final = {"pass": 0, "fail": 1, "invalid": 4}
@@ -49,7 +50,8 @@ def judge(evidence: Evidence) -> dict[str, Any]:
     complete run. A busy machine makes packets late; it forges none.
     """
     plan, run, flows = evidence.plan, evidence.run, evidence.flows or {}
-    checks = run_checks(evidence)
+    services = with_services(evidence, flows.get("flows", []))
+    checks = (*run_checks(evidence), *service_checks(evidence, services))
     invalid = _invalid_reasons(evidence)
     failed = [reason for check in checks for reason in check.reasons]
     alarmed = run["ended"] == "complete" and any(check.name == "integrity" and check.reasons for check in checks)
@@ -75,7 +77,7 @@ def judge(evidence: Evidence) -> dict[str, Any]:
             "handovers": plan.handovers,
         },
         "audit": _audit(evidence),
-        "flows": flows.get("flows", []),
+        "flows": services,
         "alarms": flows.get("alarms", []),
         "alarm_count": alarm_count(flows) if flows else 0,
         "unattributed": flows.get("unattributed", {}),

@@ -42,6 +42,7 @@ def _print(console: Console, report: dict[str, Any]) -> None:
         _links(console, report)
     if report["flows"]:
         _flows(console, report["flows"])
+        _services(console, report["flows"])
     if report["internet"]:
         _internet(console, report["internet"])
     if report["routing"]["by"] == "frr":
@@ -172,6 +173,41 @@ def _flows(console: Console, flows: list[dict[str, Any]]) -> None:
         )
     console.print()
     console.print(table)
+
+
+def _services(console: Console, flows: list[dict[str, Any]]) -> None:
+    """What calls and messages got, where there are any."""
+    calls = [flow for flow in flows if "call" in flow]
+    if calls:
+        columns = ["call", "MOS", "worst slot", "lost %", "mouth to ear ms", "gaps"]
+        table = _table("Calls: estimate, narrowband, ITU-T G.107", columns)
+        table.columns[-1].justify = "right"
+        for flow in calls:
+            call = flow["call"]
+            worst = min((slot["MOS"] or 1.0 for slot in call["per_slot"]), default=None)
+            lost = number(100 * call["loss_effective"], 2)
+            figures = (number(call["MOS"], 2), number(worst, 2), lost, number(call["m2e_ms"]), number(call["gaps"]))
+            table.add_row(Text(flow["name"]), *figures)
+        console.print()
+        console.print(table)
+    timed = [flow for flow in flows if "deadlines" in flow]
+    if timed:
+        columns = ["messages", "sent", "delivered", "p50 ms", "p99 ms", "deadline ms", "in time"]
+        table = _table("Messages: from the first packet sent to the last one needed", columns)
+        table.columns[-1].justify = "right"
+        for flow in timed:
+            found = flow["deadlines"]
+            table.add_row(
+                Text(flow["name"]),
+                number(found["messages"]),
+                number(found["delivered"]),
+                number(found["time_ms"]["p50"], 1),
+                number(found["time_ms"]["p99"], 1),
+                number(found["deadline_ms"]),
+                number(found["within_deadline"]),
+            )
+        console.print()
+        console.print(table)
 
 
 def _internet(console: Console, told: dict[str, Any]) -> None:

@@ -40,6 +40,7 @@ def test_the_declared_defaults():
         "lasers": False,
         "routing": "plan",
         "domains": "one",
+        "services": "basic",
         "esn": True,
         "window": 1024,
         "profile": "manual",

@@ -14,10 +14,12 @@ import pytest
 from orbit_data import START_NS
 from plan_data import MS, S, walk
 
-from testbed.ground.errors import ScenarioError
+from testbed.ground.errors import PlanError, ScenarioError
 from testbed.orbits.horizon import Horizon
 from testbed.orbits.presets import STARLINK_2026_D2C
+from testbed.orbits.propagate import Ephemeris
 from testbed.orbits.sites import ecef_m, great_circle_m
+from testbed.orbits.walker import Shell, walker_catalogue
 from testbed.plan.delays import breakdown
 from testbed.plan.expected import path_delay_ns
 from testbed.plan.inputs import Request
@@ -97,15 +99,24 @@ def test_every_parameter_reads_its_own_default_and_refuses_nonsense(name: str) -
             module.scenario(**{parameter.name: "non sense"})
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", [*SYSTEMS, "global_shell"])
 def test_each_is_registered_and_has_its_page(name: str) -> None:
     module = topology(name)
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["testbed.topologies"][module.NAME] == f"topologies.{name}:scenario"
     folder = "topologies" if module.NAME == "starlink-italy" else "systems"
     page = (PROJECT / "docs" / folder / f"{module.NAME}.md").read_text()
+    shared = (PROJECT / "docs/systems/README.md").read_text()
+    assert f"({'' if folder == 'systems' else '../topologies/'}{module.NAME}.md)" in shared
     for parameter in module.PARAMETERS:
-        assert f"`{parameter.name}" in page, f"{module.NAME}: parameter {parameter.name} is not on its page"
+        told = page if folder == "topologies" else page + shared
+        assert f"`{parameter.name}" in told, f"{module.NAME}: parameter {parameter.name} is not on its page"
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_scapy_gets_fewer_packets_to_build(name: str) -> None:
+    flows = topology(name).scenario(generator="scapy").flows(10 * S)
+    assert sum(flow["rate_pps"] for flow in flows) <= 75
 
 
 def test_the_same_request_is_the_same_plan() -> None:
@@ -245,11 +256,47 @@ def test_the_patrol_aircraft_flies_and_frigates_sail() -> None:
         assert gone_m == pytest.approx(knots * 1852 / 6, rel=0.01)
 
 
+@pytest.mark.parametrize("constellation", ["italy", "first"])
+def test_a_whole_shell_is_there_and_its_pings_are_no_faster_than_light(constellation: str) -> None:
+    """Rome to New York, 6,890 km apart: 23 ms of vacuum along the ground at least, less for ends nearer together."""
+    module = topology("global_shell")
+    plan = make(module.scenario(constellation=constellation), Request((), (), START_NS, 5 * S, 100 * MS, 0))
+    shells = module.CONSTELLATIONS[constellation]
+    assert plan.satellites_used == len(plan.nodes) == sum(len(shell) for shell in shells)
+    assert {"sovereignty", "title", "parameters", "seed"} <= set(plan.manifest)
+    there, back = plan.paths
+    assert there[0].nodes[0] == back[0].nodes[-1]
+    catalogue = walker_catalogue(list(shells), START_NS, "")
+    position_m = Ephemeris(catalogue, START_NS, S).position_m(np.array([START_NS]))[0]
+    ends_m = [position_m[catalogue.node_names.index(there[0].nodes[end])] for end in (0, -1)]
+    for path in (there, back):
+        took_ns = path_delay_ns(plan, path, np.array([0]))[0]
+        straight_ns = np.linalg.norm(ends_m[0] - ends_m[1]) / 299_792_458.0 * S
+        assert straight_ns - 10_000 <= took_ns < 2.0 * straight_ns
+    if constellation == "first":
+        assert 18 * MS < path_delay_ns(plan, there, np.array([0]))[0] < 60 * MS
+
+
+def test_a_whole_shell_says_what_is_wrong() -> None:
+    module = topology("global_shell")
+    with pytest.raises(ScenarioError, match=r"parameter a='Rome' is not a place: write degrees like 41\.90,12\.49"):
+        module.scenario(a="Rome")
+    request = Request((), (), START_NS, S, 100 * MS, 0)
+    thin = replace(module.scenario(), shells=(Shell("X", 600e3, 53.0, 2, 2, 0),))  # neighbours beyond the horizon
+    with pytest.raises(
+        PlanError, match=r"no way that stays lit between satellites near 41\.9,12\.49 and 40\.71,-74\.01"
+    ):
+        make(thin, request)
+    with pytest.raises(PlanError, match="brings its own shells: leave out --catalogue"):
+        make(module.scenario(), Request(("iris2",), (), START_NS, S, 100 * MS, 0))
+
+
 def test_twelve_sites_are_at_least_twelve_and_reach_both_data_centres() -> None:
     for name in ("starlink_italy", "national_leo", "iris2", "geo_milsat"):
         asked = topology(name).scenario(sites="twelve")
         assert len(asked.terminals) >= 12
         assert {centre.host for centre in asked.centres} == {"dc-rome", "dc-milan"}
+        assert "twelve sites to data centres in Rome and Milan" in asked.title
         assert {host for host, _ in asked.pairs} == {terminal.host for terminal in asked.terminals}
     two = topology("starlink_italy").scenario()
     assert [terminal.host for terminal in two.terminals] == ["rome", "taranto"]

@@ -27,7 +27,7 @@ def compare(rows: Sequence[tuple[Mapping[str, Any], Outcome]]) -> dict[str, Any]
             {"key": one.key, "name": one.name, "unit": one.unit, "digits": one.digits, "meaning": one.meaning}
             for one in FIGURES
         ],
-        "systems": [_system(name, [row for row in rows if row[0]["topology"] == name]) for name in systems],
+        "systems": [_system(name, [row for row in rows if row[0]["system"] == name]) for name in systems],
         "cells": [_cell(cell, outcome) for cell, outcome in rows],
     }
 
