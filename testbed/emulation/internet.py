@@ -71,11 +71,14 @@ class Internet:
         pages = web.parse_web([flow for flow in declared if flow["kind"] == web.KIND], wiring.lans)
         transfers = bulk.parse_tcp([flow for flow in declared if flow["kind"] == bulk.KIND], wiring.lans)
         self._wiring, self._folder = wiring, folder
+        self._family = 1 if wiring.plan.traffic.get("access") == "ipv6" else 0
         self._pages = list(enumerate(pages, WEB_PORT))
         self._transfers = list(enumerate(transfers, BULK_PORT))
         self._stack = ExitStack()
         self._clients: list[Child] = []
         self._work: list[tuple[str, Callable[[int], None]]] = []
+        if self._family and any(flow.protect == "xfrm" for flow in transfers):
+            raise PlanError(f"plan of {wiring.plan.topology}: protect=xfrm with access=ipv6 is refused: use none")
         for flow in pages:
             if not self._reaches(flow.src, flow.dst):
                 raise PlanError(
@@ -144,7 +147,7 @@ class Internet:
         return self._wiring.nodes[name].namespace
 
     def _address(self, name: str) -> str:
-        return str(self._wiring.lans[name].host[0])
+        return str(self._wiring.lans[name].host[self._family])
 
     def _tunnel_end(self, name: str) -> End:
         interface, router = self._wiring.nodes[name].emulated_interfaces()[0], self._wiring.lans[name].router[0]
@@ -173,7 +176,7 @@ class Internet:
                 site.digests,
                 tls.client_context(mine.certificate, key_log=lines),
                 mine.certificate,
-                partial(pages.open_stream, flow.dscp),
+                partial(pages.open_stream, flow.dscp, ipv6=":" in address[0]),
                 address,
             )
 
@@ -284,7 +287,8 @@ def _wait_until_open(namespace: Namespace, port: int, name: str) -> None:
     deadline = time.monotonic() + _READY_S
     while time.monotonic() < deadline:
         with namespace.entered():
-            rows = [line.split() for line in Path("/proc/thread-self/net/tcp").read_text().splitlines()[1:]]
+            tables = [Path(f"/proc/thread-self/net/{name}").read_text() for name in ("tcp", "tcp6")]
+        rows = [line.split() for table in tables for line in table.splitlines()[1:]]
         if any(row[1].endswith(f":{port:04X}") and row[3] == "0A" for row in rows):  # 0A: LISTEN (proc(5))
             return
         time.sleep(0.02)
