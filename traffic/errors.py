@@ -12,6 +12,8 @@
     ├── ServiceError          exit 4   a service over TCP failed: refused, cut off, too late, or with other content
     │   └── TlsError          exit 4   TLS refused: another version, group or certificate, or OpenSSL's reason
     │       └── RecordAltered exit 4   what arrived fails its authentication: it was altered on the way
+    ├── CaptureError          exit 2   a capture file is missing, damaged or of an unknown kind
+    ├── UsageError            exit 2   a command of `python -m traffic` is given something it cannot use
     └── AdversaryError        exit 2   the attacker refuses: unknown action, or a way out of the emulated network
 
 A message is one line: what, where, the value, what to do next.
@@ -84,6 +86,18 @@ class TlsError(ServiceError):
 
 class RecordAltered(TlsError):  # noqa: N818 - what happened to it
     """What arrived fails its authentication."""
+
+
+class CaptureError(TrafficError):
+    """A capture file cannot be read or written."""
+
+    exit_code = 2
+
+
+class UsageError(TrafficError):
+    """A command is given something it cannot use."""
+
+    exit_code = 2
 
 
 class AdversaryError(TrafficError):

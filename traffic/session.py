@@ -20,6 +20,7 @@ import numpy as np
 from traffic.errors import ConfigurationError, SessionError
 from traffic.esp import AES_256_GCM
 from traffic.flows import Flow
+from traffic.insider import Insider
 from traffic.keying import KeyedSocket, Keying, Wiring, make_terms
 from traffic.keys import Association, make_associations, replace_keys, save_keys
 from traffic.lint import Protection, check, check_socket
@@ -66,6 +67,8 @@ class SessionOptions:
     """How a session protects and sends. `clear_udp_ports`: of probes, which may arrive unencrypted; `clear_tcp_ports`:
     of services over TCP beside the session.
 
+    `longest_lag_ns`: by how much a copy that a link makes can come after the first; `duplicates`: with what
+    probability links make one. Where they make none, every copy is a replay.
     `profile`: where keys come from, 'manual' or a key exchange of traffic.profiles; the rest is for the latter, see
     `traffic.keying.make_terms`. Raises ConfigurationError.
     """
@@ -80,10 +83,16 @@ class SessionOptions:
     rekey_s: float = 3600.0
     expire_s: float = 0.0
     rekey_packets: int = 1 << 31
+    longest_lag_ns: int | None = None
+    duplicates: float = 0.0
     longest_delay_s: float = 1.0  # assumption: a queue of 0.2 s, and the way over a geostationary satellite or a cable
+    insider: str = ""  # of traffic.insider: how all senders misbehave, one packet in `insider_every`
+    insider_every: int = 64
 
     def __post_init__(self) -> None:
         check(Protection(self.suite, window=self.window))
+        if not 0 <= self.duplicates < 1:
+            raise ConfigurationError(f"a probability of copies of {self.duplicates} is refused: use 0 up to below 1")
         if self.generator not in get_args(Generator):
             raise ConfigurationError(f"generator '{self.generator}' is unknown: use {' or '.join(get_args(Generator))}")
         if self.profile != MANUAL:
@@ -91,6 +100,8 @@ class SessionOptions:
             self.terms()
             if self.generator == "scapy":
                 raise ConfigurationError(f"profile {self.profile} with generator scapy is refused: use struct")
+        if self.insider and (self.profile != MANUAL or self.generator == "scapy"):
+            raise ConfigurationError(f"insider {self.insider} is refused: use profile {MANUAL} and generator struct")
 
     def terms(self) -> Terms:
         """How keys live that come by exchange."""
@@ -111,11 +122,14 @@ def run_session(
 
     `start_realtime_ns`: CLOCK_REALTIME of schedule time 0; call some seconds before it, so that hosts behind a NAT
     can announce themselves and exchange keys. Written: keys.json and esp_sa at once, or at the end if the keys come by
-    exchange, srtp_keys.json if a call has SRTP; flows.json and flows.npy at the end. Returns WAITING_TIME_NS after
-    `stop_ns`. Raises SessionError, ConfigurationError.
+    exchange, srtp_keys.json if a call has SRTP; flows.json, flows.npy and alarms.npy at the end. Returns
+    WAITING_TIME_NS after `stop_ns`. Raises SessionError, ConfigurationError.
     """
     _check_hosts(flows, hosts)
     plan = _Plan(flows, options, hosts)
+    if options.insider:
+        sockets = [host.udp for host in hosts.values()]
+        plan.insider = Insider(options.insider, options.insider_every, folder / "adversary.jsonl", sockets)
     save_keys(plan.associations.values() if options.profile == MANUAL else (), folder)
     if plan.calls:
         save_call_keys(plan.calls, folder)
@@ -136,6 +150,7 @@ def run_session(
     if keying is not None:
         document["key_exchange"] = keying.document()
     np.save(folder / "flows.npy", rows)
+    np.save(folder / "alarms.npy", receiver.alarm_rows())
     (folder / "flows.json").write_text(json.dumps(document, indent=1) + "\n")
 
 
@@ -230,6 +245,7 @@ class _Plan:
         }
         self._peers |= {pair: (hosts[pair[1]].address, NAT_T_PORT) for pair in self._announcing}
 
+        self.insider: Insider | None = None
         self._endpoints: dict[str, InboundEndpoint] = {}
         self._secure: dict[tuple[str, str, int], SecureSocket] = {}
 
@@ -242,6 +258,7 @@ class _Plan:
                 {_packed(host.inner) for host in self._hosts.values()},
                 self._options.clear_udp_ports,
                 self._options.clear_tcp_ports,
+                longest_lag_ns=self._options.longest_lag_ns if self._options.duplicates else None,
             )
             for name in self._hosts
         }
@@ -253,7 +270,9 @@ class _Plan:
         """All hosts' sending halves."""
         sockets = {name: host.udp for name, host in self._hosts.items()}
         make: Callable[[socket.socket, Association], SecureSocket] = SecureSocket
-        if self._options.generator == "scapy":
+        if self.insider is not None:
+            make = self.insider.socket
+        elif self._options.generator == "scapy":
             make = _scapy_socket
         elif self._options.profile != MANUAL:
             make = KeyedSocket

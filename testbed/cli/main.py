@@ -24,6 +24,7 @@ COMMANDS = {
     "shell": "testbed.cli.shell",
     "sweep": "testbed.cli.sweep",
     "topologies": "testbed.cli.topologies",
+    "traffic": "testbed.cli.traffic",
 }
 
 

@@ -9,13 +9,15 @@ from types import TracebackType
 from typing import Final
 
 from testbed.emulation import probes
+from testbed.emulation.attack import attack, threat_of
 from testbed.emulation.capture import capture
 from testbed.emulation.children import Child
 from testbed.emulation.internet import Internet, split
+from testbed.emulation.ledger import Ledger, wanted
 from testbed.emulation.wiring import Wiring
 from testbed.ground.errors import PlanError, RunError
-from testbed.kernel import filters
-from traffic.adversary import Crossing, run_adversary, selection
+from testbed.kernel.queues import PRIORITY_BYTES
+from testbed.plan.bounds import longest_lag_ns
 from traffic.errors import TrafficError
 from traffic.flows import Flow, parse_flows
 from traffic.packets import NAT_T_PORT
@@ -24,7 +26,6 @@ from traffic.session import HostSockets, SessionOptions, run_session
 from traffic.timestamps import open_tap, open_udp
 
 CAPTURES: Final = "pcap"  # folder in the run directory, one file per protected host
-LEDGER: Final = "adversary.jsonl"
 
 
 class Workload:
@@ -37,8 +38,10 @@ class Workload:
         self._session: Child | None = None
         plan = wiring.plan
         options = dict(plan.traffic)
-        self._action = options.pop("adversary", "none")
-        self._every = int(options.pop("adversary_every", 64))
+        extent = wanted(options)
+        self._threat = threat_of(plan, options)
+        if options.get("duplicates"):  # else links make no copies, and every copy is a replay
+            options["longest_lag_ns"] = longest_lag_ns(plan, PRIORITY_BYTES)
         try:
             protected, services = split(plan.flows)
             self._flows = parse_flows(protected, wiring.lans)
@@ -62,6 +65,9 @@ class Workload:
             self._stack.close()
             raise
         self._hosts = {name: self._open(name) for name in _endpoints(self._flows)}
+        self._ledger = Ledger(wiring, self._flows, folder, extent) if extent != "off" and self._flows else None
+        if self._ledger is not None:
+            self._stack.callback(self._ledger.kill)
         if pcap:
             (folder / CAPTURES).mkdir()
             for name in self._hosts:
@@ -80,10 +86,14 @@ class Workload:
         self._internet.start(realtime_ns)
         if not self._flows:
             return
-        if self._action != "none":
-            attacker = Child("adversary", self._attack)
+        threat = self._threat
+        if threat is not None:
+            sockets = {name: host.udp for name, host in self._hosts.items()}
+            attacker = Child("adversary", lambda: attack(self._wiring, threat, self._folder, realtime_ns, sockets))
             self._stack.callback(attacker.kill)
         stop_ns = self._wiring.plan.duration_ns
+        if self._ledger is not None:
+            self._ledger.start(realtime_ns, stop_ns)
         work = (self._flows, self._options, self._hosts, realtime_ns, stop_ns, self._folder)
         self._session = Child("traffic", lambda: run_session(*work))
         self._stack.callback(self._session.kill)
@@ -92,6 +102,8 @@ class Workload:
         """Wait for the stragglers and the results; an interrupted run has none."""
         if self._session is not None and not interrupted:
             self._session.wait()
+            if self._ledger is not None:
+                self._ledger.finish()
         if not interrupted:
             self._internet.finish()
 
@@ -112,38 +124,6 @@ class Workload:
         self._stack.callback(tcpdump.wait)
         self._stack.callback(tcpdump.terminate)
 
-    def _attack(self) -> None:
-        """At every satellite, on the way up: what comes from a terminal and goes to the gateway."""
-        wiring = self._wiring
-        crossings = []
-        for link in wiring.plan.links:
-            if link.kind != "user" or wiring.plan.node(link.b).role != "satellite":
-                continue
-            feeders = [other for other in wiring.plan.links if other.kind == "feeder" and other.a == link.b]
-            if len(feeders) != 1:
-                continue  # a satellite that changes its gateway: its way on is not one crossing
-            node = wiring.nodes[link.b]
-            arrives = wiring.interface(link.b, link.a)
-            leaves, onward = wiring.interface(link.b, feeders[0].b), wiring.interface(feeders[0].b, link.b)
-            if self._action == "bitflip":
-                what = f"{link.a}→{link.b}"
-                node.netlink.send([filters.divert(arrives.index, selection(self._every), what)])
-            with node.namespace.entered():
-                crossing = Crossing(
-                    name=link.b,
-                    read=open_tap(arrives.name),
-                    write=open_tap(leaves.name),
-                    source_mac=_mac(leaves.mac),
-                    destination_mac=_mac(onward.mac),
-                )
-            crossings.append(crossing)
-        network = [host.udp for host in self._hosts.values()]
-        run_adversary(self._action, self._every, crossings, lambda: False, self._folder / LEDGER, network=network)
-
 
 def _endpoints(flows: tuple[Flow, ...]) -> list[str]:
     return sorted({name for flow in flows for name in (flow.src, flow.dst)})
-
-
-def _mac(written: str) -> bytes:
-    return bytes.fromhex(written.replace(":", ""))

@@ -10,10 +10,12 @@ from typing import Any, Final
 import numpy as np
 
 from testbed.ground.units import format_utc
+from testbed.report.blind import findings
 from testbed.report.checks import alarm_count, run_checks
 from testbed.report.evidence import Evidence, read_evidence
 from testbed.report.html import render
 from testbed.report.internet import limits, with_limits
+from testbed.report.measures import measured_flows
 from testbed.report.routing import summarise
 from testbed.report.services import service_checks, with_services
 
@@ -50,7 +52,7 @@ def judge(evidence: Evidence) -> dict[str, Any]:
     complete run. A busy machine makes packets late; it forges none.
     """
     plan, run, flows = evidence.plan, evidence.run, evidence.flows or {}
-    services = with_services(evidence, flows.get("flows", []))
+    services = with_services(evidence, measured_flows(evidence))
     checks = (*run_checks(evidence), *service_checks(evidence, services))
     invalid = _invalid_reasons(evidence)
     failed = [reason for check in checks for reason in check.reasons]
@@ -82,6 +84,7 @@ def judge(evidence: Evidence) -> dict[str, Any]:
         "alarm_count": alarm_count(flows) if flows else 0,
         "unattributed": flows.get("unattributed", {}),
         "internet": with_limits(evidence.internet, evidence.ticks) if evidence.internet else None,
+        "statistics": _statistics(evidence),
         "routing": summarise(plan, evidence.routing) if evidence.routing else {"by": "plan"},
         "events": _events(evidence),
         "checks": [
@@ -120,7 +123,15 @@ def _run_warnings(evidence: Evidence) -> list[str]:
     links = evidence.audit["links"] if evidence.audit is not None else []
     few = sum(not row.get("judged", True) for row in links)
     warnings = [f"{few} of {len(links)} link directions had too few probes to judge"] if few else []
-    return warnings + (limits(with_limits(evidence.internet, evidence.ticks)) if evidence.internet else [])
+    warnings += limits(with_limits(evidence.internet, evidence.ticks)) if evidence.internet else []
+    for flow in evidence.flows["flows"] if evidence.flows is not None else ():
+        rate = flow.get("rate", {})
+        if rate.get("limited_by"):
+            warnings.append(
+                f"flow {flow['name']} was limited by its {rate['limited_by']}: {rate['in_time']:,} of {rate['due']:,} "
+                "packets left in time; its figures do not show what the network can carry"
+            )
+    return warnings
 
 
 def _audit(evidence: Evidence) -> dict[str, Any] | None:
@@ -169,6 +180,22 @@ def _quantiles_us(samples: Any) -> dict[str, float | None]:
     error_us = np.abs(samples["delay_ns"] - samples["planned_ns"]) / 1e3
     p50, p90, p99, top = np.percentile(error_us, [50, 90, 99, 100])
     return {"p50": float(p50), "p90": float(p90), "p99": float(p99), "max": float(top)}
+
+
+def _statistics(evidence: Evidence) -> list[dict[str, Any]]:
+    """The blind checker's findings, flow by flow."""
+    return [
+        {
+            "flow": name,
+            "verdict": finding.verdict.name,
+            "alarm": finding.alarm,
+            "judged": finding.judged,
+            "count": finding.count,
+            "total": finding.total,
+            "detail": finding.detail,
+        }
+        for name, finding in findings(evidence)
+    ]
 
 
 def _events(evidence: Evidence) -> dict[str, Any]:

@@ -43,6 +43,7 @@ def _print(console: Console, report: dict[str, Any]) -> None:
     if report["flows"]:
         _flows(console, report["flows"])
         _services(console, report["flows"])
+        _variation(console, [flow for flow in report["flows"] if "measures" in flow])
     if report["internet"]:
         _internet(console, report["internet"])
     if report["routing"]["by"] == "frr":
@@ -218,3 +219,25 @@ def _internet(console: Console, told: dict[str, Any]) -> None:
         console.print(Text.assemble(f"{row['name']}  {row['src']} → {row['dst']}  ", state))
         figures = [f"{name} {value}" for name, value in (*row["told"], ("limited by", row["limited_by"]))]
         console.print(Text("  " + ", ".join(figures)))
+
+
+def _variation(console: Console, flows: list[dict[str, Any]]) -> None:
+    columns = ["flow", "loss %", "95 % interval", "PDV p99", "jitter", "reordered", "silence"]
+    table = _table("Flows: loss; variation and longest silence at a handover in ms", columns)
+    table.columns[-1].justify = "right"
+    for flow in flows:
+        measures = flow["measures"]
+        loss, bounds = measures["loss"], measures["loss"]["ci95"]
+        silences = [around["silence_ms"] for around in measures["handovers"] if around["silence_ms"] is not None]
+        table.add_row(
+            Text(flow["name"]),
+            number(None if loss["ratio"] is None else 100 * loss["ratio"], 2),
+            "–" if bounds is None else f"{100 * bounds[0]:.2f}–{100 * bounds[1]:.2f}",
+            number(measures["pdv_ms"]["p99"], 2),
+            number(measures["rtp_jitter_ms"]["max"], 2),
+            number(measures["reordering"]["reordered"]),
+            number(max(silences, default=None), 0),
+        )
+    if flows:
+        console.print()
+        console.print(table)

@@ -43,22 +43,32 @@ def test_the_declared_defaults():
         "services": "basic",
         "esn": True,
         "window": 1024,
+        "ledger": "auto",
         "profile": "manual",
         "rekey_s": 3600,
         "generator": "struct",
         "adversary": "none",
         "adversary_every": "64",
+        "adversary_percent": 0,
+        "adversary_seed": 1,
+        "adversary_position": "satellite",
+        "adversary_direction": "up",
+        "adversary_from_s": 0,
+        "adversary_to_s": 0,
+        "adversary_hold_ms": 200,
+        "adversary_followers": 32,
+        "adversary_late_s": 10,
         "internet": "off",
     }
     assert (found.access.order, found.access.outage_ns) == ("hold", 20 * MS)
     assert found.traffic == {
         "esn": True,
         "window": 1024,
+        "ledger": "auto",
         "profile": "manual",
         "rekey_s": 3600,
         "generator": "struct",
         "adversary": "none",
-        "adversary_every": "64",
     }
     assert {terminal.mask_deg for terminal in found.terminals} == {25.0}
     assert {gateway.mask_deg for gateway in found.gateways} == {25.0}
