@@ -44,7 +44,7 @@ BULK_PORT: Final = 5201
 MOST_SERVICES: Final = 50
 """Assumption: more would not fit into one machine, nor their ports into a tap's filter."""
 
-_NICENESS: Final = 10
+_NICENESS: Final = 5
 """Of all services: TCP adapts to what a processor gives it, the encrypted flows and the player do not."""
 _READY_S: Final = 10.0  # for iperf3 to open its port: usual is 0.1 s
 _PATIENCE_S: Final = 5.0  # beyond all of iperf3's own time-outs
@@ -169,12 +169,15 @@ class Internet:
             with self._namespace(flow.dst).entered():
                 listener = pages.open_listener(*address, flow.dscp)
             self._stack.callback(listener.close)
-            server = pages.Server(listener, tls.server_context(mine), site, flow.dst)
             lines: list[bytes] = []
+            contexts = tls.server_context(mine), tls.client_context(mine.certificate, key_log=lines)
+            tls.rehearse(*contexts)  # the first handshake of all costs a second in the guest
+            lines.clear()
+            server = pages.Server(listener, contexts[0], site, flow.dst)
             client = pages.Client(
                 flow,
                 site.digests,
-                tls.client_context(mine.certificate, key_log=lines),
+                contexts[1],
                 mine.certificate,
                 partial(pages.open_stream, flow.dscp, ipv6=":" in address[0]),
                 address,
