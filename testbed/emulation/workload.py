@@ -15,7 +15,7 @@ from testbed.emulation.children import Child
 from testbed.emulation.internet import Internet, split
 from testbed.emulation.ledger import Ledger, wanted
 from testbed.emulation.wiring import Wiring
-from testbed.ground.errors import PlanError
+from testbed.ground.errors import PlanError, RunError
 from testbed.kernel.queues import PRIORITY_BYTES
 from testbed.plan.bounds import longest_lag_ns
 from traffic.errors import TrafficError
@@ -58,6 +58,9 @@ class Workload:
         self._stack.callback(self._internet.close)
         try:
             self._internet.prepare()
+        except TrafficError as error:
+            self._stack.close()
+            raise RunError(str(error)) from None
         except BaseException:
             self._stack.close()
             raise
