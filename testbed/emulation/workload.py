@@ -87,7 +87,8 @@ class Workload:
     def _capture(self, name: str) -> None:
         """What arrives at and leaves a host, until the run ends."""
         node = self._wiring.nodes[name]
-        tcpdump = capture(node, node.intfList()[0].name, self._folder / CAPTURES / f"{name}.pcap")
+        files = (self._folder / CAPTURES / f"{name}.{kind}" for kind in ("pcap", "log"))
+        tcpdump = capture(node, node.intfList()[0].name, *files)
         self._stack.callback(tcpdump.wait)
         self._stack.callback(tcpdump.terminate)
 
