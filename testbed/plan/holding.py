@@ -247,8 +247,10 @@ class Change:
         return self.geometry.user_ns(terminal, leg.satellite, upward, self.time_ns) + varies_ns
 
     def _farthest_ns(self, terminal: int, leg: Leg, until_ns: int) -> int:
-        """The most that the leg's user link takes downwards until so long after the change."""
+        """The most that the leg's user link takes downwards until so long after the change, from that on where a packet
+        is on it already."""
         _, most_ns = self.geometry.extreme_extra_ns(terminal, False, self.time_ns, self.time_ns + until_ns)
+        most_ns = max(most_ns, self.geometry.latest_extra_ns(terminal, False, self.time_ns))
         return self.geometry.user_ns(terminal, leg.satellite, False, self.time_ns) + most_ns
 
     def _nearest_ns(self, terminal: int, leg: Leg, until_ns: int) -> int:
