@@ -94,6 +94,11 @@ class SessionOptions:
         return make_terms(*lives, self.longest_delay_s, self.window)
 
 
+def make_canaries(flows: Sequence[Flow]) -> list[bytes]:
+    """Random bytes for each flow, which stand in all its packets: whoever sees them reads its payload."""
+    return [secrets.token_bytes(CANARY_BYTES) for _ in flows]
+
+
 def run_session(
     flows: Sequence[Flow],
     options: SessionOptions,
@@ -102,16 +107,17 @@ def run_session(
     stop_ns: int,
     folder: Path,
     progress: Progress | None = None,
+    canaries: Sequence[bytes] | None = None,
 ) -> None:
     """Run the flows until schedule time `stop_ns`, wait for stragglers, write the results into `folder`.
 
     `start_realtime_ns`: CLOCK_REALTIME of schedule time 0; call some seconds before it, so that hosts behind a NAT
     can announce themselves and exchange keys. Written: keys.json and esp_sa at once, or at the end if the keys come by
-    exchange; flows.json and flows.npy at the end. Returns WAITING_TIME_NS after `stop_ns`. Raises SessionError,
-    ConfigurationError.
+    exchange; flows.json and flows.npy at the end. Returns WAITING_TIME_NS after `stop_ns`. `canaries`: of
+    `make_canaries`, where others must know them too. Raises SessionError, ConfigurationError.
     """
     _check_hosts(flows, hosts)
-    plan = _Plan(flows, options, hosts)
+    plan = _Plan(flows, options, hosts, make_canaries(flows) if canaries is None else canaries)
     save_keys(plan.associations.values() if options.profile == MANUAL else (), folder)
     for host in hosts.values():
         deafen(host.udp)
@@ -196,7 +202,13 @@ def _check_hosts(flows: Sequence[Flow], hosts: Mapping[str, HostSockets]) -> Non
 class _Plan:
     """Who holds which keys, canaries and addresses in this session."""
 
-    def __init__(self, flows: Sequence[Flow], options: SessionOptions, hosts: Mapping[str, HostSockets]) -> None:
+    def __init__(
+        self,
+        flows: Sequence[Flow],
+        options: SessionOptions,
+        hosts: Mapping[str, HostSockets],
+        canaries: Sequence[bytes],
+    ) -> None:
         self._flows = flows
         self._options = options
         self._hosts = hosts
@@ -212,7 +224,7 @@ class _Plan:
         # Any association serves to announce a host; where flows only come towards it, one of its own is needed.
         classes += [(*pair, 0) for pair in self._announcing if not any(known[:2] == pair for known in classes)]
         self.associations = make_associations(classes, esn=options.esn, window=options.window, suite=options.suite)
-        self._canaries = [secrets.token_bytes(CANARY_BYTES) for _ in flows]
+        self._canaries = canaries
         self._peers = {
             (flow.src, flow.dst): (hosts[flow.dst].address, NAT_T_PORT)
             for flow in flows

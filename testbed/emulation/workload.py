@@ -11,6 +11,7 @@ from typing import Final
 from testbed.emulation import probes
 from testbed.emulation.capture import capture
 from testbed.emulation.children import Child
+from testbed.emulation.exposure import Exposure
 from testbed.emulation.wiring import Wiring
 from testbed.ground.errors import PlanError
 from testbed.kernel import filters
@@ -18,7 +19,7 @@ from traffic.adversary import Crossing, run_adversary, selection
 from traffic.errors import TrafficError
 from traffic.flows import Flow, parse_flows
 from traffic.packets import NAT_T_PORT
-from traffic.session import HostSockets, SessionOptions, run_session
+from traffic.session import WAITING_TIME_NS, HostSockets, SessionOptions, make_canaries, run_session
 from traffic.timestamps import open_tap, open_udp
 
 CAPTURES: Final = "pcap"  # folder in the run directory, one file per protected host
@@ -33,6 +34,7 @@ class Workload:
         self._wiring, self._folder = wiring, folder
         self._stack = ExitStack()
         self._session: Child | None = None
+        self._listening: Child | None = None
         plan = wiring.plan
         options = dict(plan.traffic)
         self._action = options.pop("adversary", "none")
@@ -45,6 +47,8 @@ class Workload:
         if self._options.generator == "scapy":
             importlib.import_module("traffic.scapy_generator")  # now: it takes seconds in the guest
         self._hosts = {name: self._open(name) for name in _endpoints(self._flows)}
+        self._canaries = make_canaries(self._flows)
+        self._exposure = Exposure(wiring, self._flows, self._canaries)
         if pcap:
             (folder / CAPTURES).mkdir()
             for name in self._hosts:
@@ -67,13 +71,17 @@ class Workload:
             self._stack.callback(attacker.kill)
         stop_ns = self._wiring.plan.duration_ns
         work = (self._flows, self._options, self._hosts, realtime_ns, stop_ns, self._folder)
-        self._session = Child("traffic", lambda: run_session(*work))
+        self._session = Child("traffic", lambda: run_session(*work, canaries=self._canaries))
         self._stack.callback(self._session.kill)
+        end_ns = realtime_ns + stop_ns + WAITING_TIME_NS
+        self._listening = Child("exposure", lambda: self._exposure.listen(realtime_ns, end_ns, self._folder))
+        self._stack.callback(self._listening.kill)
 
     def finish(self, *, interrupted: bool) -> None:
         """Wait for the stragglers and the results; an interrupted run has none."""
-        if self._session is not None and not interrupted:
-            self._session.wait()
+        for child in (self._session, self._listening):
+            if child is not None and not interrupted:
+                child.wait()
 
     def _open(self, name: str) -> HostSockets:
         node, lan = self._wiring.nodes[name], self._wiring.lans[name]

@@ -16,6 +16,7 @@ import numpy as np
 from testbed.plan.expected import planned_loss
 from testbed.plan.model import Plan
 from testbed.report.evidence import Evidence, lost_tx_ns
+from testbed.report.exposure import findings
 from testbed.report.routing import leaked
 from testbed.report.words import CAUGHT_AS, HARMLESS
 
@@ -41,8 +42,10 @@ class Check:
 
 
 def run_checks(evidence: Evidence) -> tuple[Check, ...]:
-    """Every check, in the order of AUDIT_CHECKS, "announcements" where there is BGP, and TRAFFIC_CHECKS."""
-    return *_audit_checks(evidence), *_domain_checks(evidence), *_traffic_checks(evidence)
+    """Every check, in the order of AUDIT_CHECKS, "announcements" where there is BGP, TRAFFIC_CHECKS, and "exposure"
+    where nodes were tapped."""
+    audited, traffic = _audit_checks(evidence), _traffic_checks(evidence)
+    return *audited, *_domain_checks(evidence), *traffic, *_exposure_checks(evidence)
 
 
 def _audit_checks(evidence: Evidence) -> Iterator[Check]:
@@ -91,6 +94,17 @@ def _traffic_checks(evidence: Evidence) -> Iterator[Check]:
     yield integrity
     yield _flow_loss(evidence, flows)
     yield _adversary_caught(evidence, flows)
+
+
+def _exposure_checks(evidence: Evidence) -> Iterator[Check]:
+    """Whoever is not meant to read payload reads none. A leak stands even where taps lost frames."""
+    if evidence.exposure is None:
+        return
+    leaks, detail, unseen = findings(evidence.exposure)
+    if unseen and not leaks:
+        yield Check("exposure", False, f"not judged: {unseen}", judged=False)
+    else:
+        yield _verdict("exposure", leaks, detail)
 
 
 def _unjudged(names: tuple[str, ...], why: str) -> Iterator[Check]:
