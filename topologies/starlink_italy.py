@@ -46,7 +46,10 @@ RAIN_PERCENT = ("1", "0.1", "0.01")
 KEYS = ("manual", "cnsa2", "eu-hybrid", "classic")
 """The profiles of traffic.profiles, and keys made for the run."""
 
-TRAFFIC = ("esn", "window", "profile", "rekey_s", "generator", "adversary", "adversary_every")
+ENCRYPTION = ("overlay", "operator", "both")
+"""The hosts' own; the operator's, from terminal to PoP, under which hosts send in the clear; or one in the other."""
+
+TRAFFIC = ("encryption", "esn", "window", "profile", "rekey_s", "generator", "adversary", "adversary_every")
 """Parameters that the traffic package gives meaning."""
 
 PARAMETERS: tuple[Parameter, ...] = (
@@ -67,6 +70,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Choice("rain", "off", "weather as bad as in this percent of the year; with capacity=slots", ("off", *RAIN_PERCENT)),
     Choice("routing", "plan", "who sets the routes: the plan, or FRR (OSPF) in every router", ("plan", "frr")),
     Choice("domains", "one", "who runs the routers: one for all, or operator, carrier, government", ("one", "three")),
+    Choice("encryption", "overlay", "whose: the hosts' own, the operator's (terminal to PoP), or both", ENCRYPTION),
     Switch("esn", "on", "extended sequence numbers of ESP (RFC 4303)"),
     Whole("window", "1024", "anti-replay window of ESP, packets", 64, 4_096),
     Choice("profile", "manual", "where keys come from: by hand, or by an exchange with these algorithms", KEYS),
@@ -131,6 +135,17 @@ DOMAINS_ASSUMPTIONS = {
     "NAT's /24, the data centre's /24 and a /48 of IPv6 for each LAN; OSPF is the operator's own",
 }
 
+_OPERATORS = (
+    "the operator's encryption is an ESP tunnel between each terminal and the PoP, where its keys are; real operators "
+    "do not publish theirs"
+)
+
+ENCRYPTION_ASSUMPTIONS: dict[str, tuple[str, ...]] = {
+    "overlay": ("the operator's own encryption is not there: the hosts' is all there is",),
+    "operator": (_OPERATORS, "hosts send in the clear: nothing tells whether what arrives is genuine"),
+    "both": (_OPERATORS,),
+}
+
 ORDER_ASSUMPTIONS = {
     "hold": "handovers hold: the new path waits until the old one has drained, plus 2 ms for late timers; "
     "packets that wait in a full buffer of the old path may still be overtaken",
@@ -157,6 +172,7 @@ def scenario(**parameters: str) -> Scenario:
         Pop("pop-milan", MILAN_POP),
         *((Pop("pop-frankfurt", FRANKFURT_POP),) if values["fallback"] != "none" else ()),
     )
+    _refuse(values)
     three = values["domains"] == "three"
     drawn = values["capacity"] == "slots"
     if not drawn and (values["rain"] != "off" or values["load"]):
@@ -194,11 +210,27 @@ def scenario(**parameters: str) -> Scenario:
             *ASSUMPTIONS,
             *_rules(access, values),
             *_rates(values),
+            *ENCRYPTION_ASSUMPTIONS[values["encryption"]],
             *((DOMAINS_ASSUMPTIONS[values["routing"]],) if three else ()),
             ORDER_ASSUMPTIONS[values["order"]],
             ROUTING_ASSUMPTIONS[values["routing"]],
         ),
     )
+
+
+def _refuse(values: dict[str, Any]) -> None:
+    """What does not go together; raises ScenarioError."""
+    if values["encryption"] == "overlay":
+        return
+    for name, only in {"routing": "plan", "adversary": "none"}.items():
+        if values[name] != only:
+            raise ScenarioError(
+                f"{NAME}: encryption={values['encryption']} with {name}={values[name]} is refused: use {name}={only}"
+            )
+    if values["encryption"] == "operator" and (values["profile"] != "manual" or values["generator"] != "struct"):
+        raise ScenarioError(
+            f"{NAME}: encryption=operator has hosts that send in the clear: leave profile and generator out"
+        )
 
 
 def _rates(values: dict[str, Any]) -> Iterator[str]:

@@ -59,7 +59,7 @@ class Kind(NamedTuple):
 class Watched:
     """A flow to look for. `source`, `destination`: its hosts' addresses in the network, packed.
 
-    `tunnel`: the ends, packed, of the operator's tunnel that carries it on a part of its way; None: there is none.
+    `tunnels`: the ends, packed, of the operator's tunnels that carry it on parts of its way.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Watched:
     source: bytes
     destination: bytes
     dscp: int
-    tunnel: tuple[bytes, bytes] | None = None
+    tunnels: frozenset[tuple[bytes, bytes]] = frozenset()
 
 
 @dataclass
@@ -217,7 +217,8 @@ class Listeners:
         if tap.canaries[number]:
             first = {"first_ns": tap.first_ns[number] - start_ns}
             return {"flow": flow.name, "level": "payload", "packets": tap.canaries[number], **first, **read}
-        packets = sum(seen.packets for seen in mine.values())
+        bare = [kind for kind in mine if (kind.source, kind.destination) not in flow.tunnels]
+        packets = sum(mine[kind].packets for kind in bare or mine)  # where a tunnel ends, each is seen twice
         return {"flow": flow.name, "level": "metadata" if mine else "nothing", "packets": packets, **read}
 
 
@@ -228,7 +229,7 @@ def _carries(kind: Kind, flow: Watched, of_spi: Mapping[bytes, tuple[bytes, byte
     ends, hosts = (kind.source, kind.destination), (flow.source, flow.destination)
     if not kind.spi:
         return ends == hosts and kind.protocol == UDP and kind.ports[2:] == _CLEAR
-    return ends == flow.tunnel or of_spi.get(kind.spi) == hosts
+    return ends in flow.tunnels or of_spi.get(kind.spi) == hosts
 
 
 def _pairs(kinds: Iterable[Kind]) -> list[str]:

@@ -9,16 +9,24 @@ import socket
 from array import array
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from traffic.results import UNSTAMPED
 from traffic.timestamps import NO_STAMP, receive, tap_statistics
-from traffic.verdicts import InboundEndpoint, Judgement, Verdict
+from traffic.verdicts import Judgement, Verdict
 
 ALARMS_KEPT: Final = 100
 
 _IPV4_BYTES: Final = 4
 _BATCH: Final = 64  # frames per tap and turn, so that a backlog cannot hold up the sender
+
+
+class Judge(Protocol):
+    """A host's receiving side: `traffic.verdicts.InboundEndpoint`, or what stands in its place."""
+
+    def judge(self, frame: bytes, time_ns: int, /) -> Judgement | None: ...
+
+    def overdue(self, time_ns: int | None, /) -> list[Judgement]: ...
 
 
 class Receiver:
@@ -30,7 +38,7 @@ class Receiver:
 
     def __init__(
         self,
-        endpoints: Mapping[str, InboundEndpoint],
+        endpoints: Mapping[str, Judge],
         taps: Mapping[str, socket.socket],
         senders: Mapping[int, str],
         peers: dict[tuple[str, str], tuple[str, int]],

@@ -17,13 +17,14 @@ from typing import Final, Literal, get_args
 
 import numpy as np
 
+from traffic.clear import ClearEndpoint, ClearSocket
 from traffic.errors import ConfigurationError, SessionError
 from traffic.esp import AES_256_GCM
 from traffic.flows import Flow
 from traffic.keying import KeyedSocket, Keying, Wiring, make_terms
 from traffic.keys import Association, make_associations, replace_keys, save_keys
 from traffic.lint import Protection, check, check_socket
-from traffic.packets import CANARY_BYTES, NAT_T_PORT, InnerFlow
+from traffic.packets import CANARY_BYTES, INNER_PORT, NAT_T_PORT, InnerFlow
 from traffic.profiles import MANUAL, find_profile
 from traffic.receiver import Receiver
 from traffic.rekey import Terms
@@ -33,6 +34,9 @@ from traffic.timestamps import clock_offset_ns, deafen
 from traffic.verdicts import Content, InboundEndpoint
 
 Generator = Literal["struct", "scapy"]
+
+Encryption = Literal["overlay", "operator", "both"]
+"""Whose it is: the hosts' own (overlay), the operator's alone, under which the hosts send in the clear, or both."""
 
 Progress = Callable[[Mapping[str, int]], None]
 """Called about once a second with {"time_ns", "sent", "arrived", "alarms"}; time_ns is schedule time."""
@@ -48,7 +52,8 @@ _DRAIN_INTERVAL_NS: Final = 20_000_000  # how long arrivals wait at most while t
 class HostSockets:
     """A protected host. `address`: outer IPv4; `inner`: inside ESP, IPv4 or IPv6; `inside`: behind a NAT.
 
-    `udp`: `open_udp(address, 4500, tx_stamps=True, no_checksum=True)`, fresh; `tap`: `open_tap(interface)`.
+    `udp`: `open_udp(address, options.port, tx_stamps=True, no_checksum=not options.clear)`, fresh; `tap`:
+    `open_tap(interface)`.
     """
 
     name: str
@@ -76,17 +81,35 @@ class SessionOptions:
     rekey_s: float = 3600.0
     expire_s: float = 0.0
     rekey_packets: int = 1 << 31
+    encryption: Encryption = "overlay"
     longest_delay_s: float = 1.0  # assumption: a queue of 0.2 s, and the way over a geostationary satellite or a cable
 
     def __post_init__(self) -> None:
         check(Protection(self.suite, window=self.window))
         if self.generator not in get_args(Generator):
             raise ConfigurationError(f"generator '{self.generator}' is unknown: use {' or '.join(get_args(Generator))}")
+        if self.encryption not in get_args(Encryption):
+            known = " or ".join(get_args(Encryption))
+            raise ConfigurationError(f"encryption '{self.encryption}' is unknown: use {known}")
+        if self.clear and (self.profile != MANUAL or self.generator == "scapy"):
+            raise ConfigurationError(
+                "encryption=operator has hosts that send in the clear: use profile manual and generator struct"
+            )
         if self.profile != MANUAL:
             find_profile(self.profile, self.suite)
             self.terms()
             if self.generator == "scapy":
                 raise ConfigurationError(f"profile {self.profile} with generator scapy is refused: use struct")
+
+    @property
+    def clear(self) -> bool:
+        """Whether the hosts themselves encrypt nothing."""
+        return self.encryption == "operator"
+
+    @property
+    def port(self) -> int:
+        """The hosts' UDP port."""
+        return INNER_PORT if self.clear else NAT_T_PORT
 
     def terms(self) -> Terms:
         """How keys live that come by exchange."""
@@ -118,7 +141,7 @@ def run_session(
     """
     _check_hosts(flows, hosts)
     plan = _Plan(flows, options, hosts, make_canaries(flows) if canaries is None else canaries)
-    save_keys(plan.associations.values() if options.profile == MANUAL else (), folder)
+    save_keys(plan.associations.values() if options.profile == MANUAL and not options.clear else (), folder)
     for host in hosts.values():
         deafen(host.udp)
     clock = _Clock(start_realtime_ns)
@@ -132,7 +155,8 @@ def run_session(
         if keying is not None:
             replace_keys(keying.associations(), folder)
     receiver.add_up()
-    document, rows = summarise(sender, receiver, plan.associations, clock.step_ns(), WAITING_TIME_NS)
+    measured = sender, receiver, plan.associations, clock.step_ns(), WAITING_TIME_NS
+    document, rows = summarise(*measured, protected=not options.clear)
     if keying is not None:
         document["key_exchange"] = keying.document()
     np.save(folder / "flows.npy", rows)
@@ -226,35 +250,45 @@ class _Plan:
         self.associations = make_associations(classes, esn=options.esn, window=options.window, suite=options.suite)
         self._canaries = canaries
         self._peers = {
-            (flow.src, flow.dst): (hosts[flow.dst].address, NAT_T_PORT)
+            (flow.src, flow.dst): (hosts[flow.dst].address, options.port)
             for flow in flows
             if hosts[flow.src].inside or not hosts[flow.dst].inside
         }
-        self._peers |= {pair: (hosts[pair[1]].address, NAT_T_PORT) for pair in self._announcing}
+        self._peers |= {pair: (hosts[pair[1]].address, options.port) for pair in self._announcing}
 
         self._endpoints: dict[str, InboundEndpoint] = {}
         self._secure: dict[tuple[str, str, int], SecureSocket] = {}
 
     def receiver(self, start_realtime_ns: int) -> Receiver:
         """All hosts' receiving halves."""
+        taps = {name: host.tap for name, host in self._hosts.items()}
+        senders = {sa.spi: sa.src for sa in self.associations.values()}
+        if self._options.clear:
+            clear = {name: ClearEndpoint(*self._expected(name)) for name in self._hosts}
+            return Receiver(clear, taps, senders, self._peers, start_realtime_ns)
         self._endpoints = {
             name: InboundEndpoint(
-                {sa.spi: sa.inbound() for sa in self.associations.values() if sa.dst == name},
-                [self._content(index) for index, flow in enumerate(self._flows) if flow.dst == name],
+                {sa.spi: sa.inbound() for sa in self._expected(name)[0]},
+                self._expected(name)[1],
                 {_packed(host.inner) for host in self._hosts.values()},
                 self._options.clear_udp_ports,
             )
             for name in self._hosts
         }
-        taps = {name: host.tap for name, host in self._hosts.items()}
-        senders = {sa.spi: sa.src for sa in self.associations.values()}
         return Receiver(self._endpoints, taps, senders, self._peers, start_realtime_ns)
+
+    def _expected(self, host: str) -> tuple[list[Association], list[Content]]:
+        """The associations that end at a host, and the content of its flows."""
+        associations = [sa for sa in self.associations.values() if sa.dst == host]
+        return associations, [self._content(index) for index, flow in enumerate(self._flows) if flow.dst == host]
 
     def sender(self, begin_ns: int, stop_ns: int) -> Sender:
         """All hosts' sending halves."""
         sockets = {name: host.udp for name, host in self._hosts.items()}
         make: Callable[[socket.socket, Association], SecureSocket] = SecureSocket
-        if self._options.generator == "scapy":
+        if self._options.clear:
+            make = ClearSocket
+        elif self._options.generator == "scapy":
             make = _scapy_socket
         elif self._options.profile != MANUAL:
             make = KeyedSocket

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from traffic.clear import UNPROTECTED
 from traffic.keys import Association
 from traffic.receiver import Receiver
 from traffic.records import PACKET_DTYPE
@@ -32,12 +33,18 @@ def summarise(
     associations: Mapping[tuple[str, str, int], Association],
     clock_step_ns: int,
     waiting_time_ns: int,
+    *,
+    protected: bool = True,
 ) -> tuple[dict[str, Any], NDArray[np.void]]:
-    """(the document of flows.json, the rows of flows.npy) of a session that has ended. Reads the taps' drops."""
+    """(the document of flows.json, the rows of flows.npy) of a session that has ended. Reads the taps' drops.
+
+    `protected`: False if the hosts sent in the clear: then no flow is called intact.
+    """
     arrivals = np.array(receiver.arrivals, np.int64).reshape(-1, 4)
     tx_ns = [np.array(state.tx_ns, np.int64) for state in sender.flows]
     due_ns = [np.array(state.due_ns, np.int64) for state in sender.flows]
-    rows = [packet_rows(index, tx, arrivals[arrivals[:, 0] == index, 1:]) for index, tx in enumerate(tx_ns)]
+    sent = [(arrivals[:, 0] == index) & (arrivals[:, 1] < len(tx)) for index, tx in enumerate(tx_ns)]  # not invented
+    rows = [packet_rows(index, tx, arrivals[sent[index], 1:]) for index, tx in enumerate(tx_ns)]
     late = [(tx - due)[tx != UNSTAMPED] for tx, due in zip(tx_ns, due_ns, strict=True)]
     pacing_ms = percentiles_ms(np.concatenate([np.zeros(0, np.int64), *late]), (50, 99))
     reasons = _invalid_reasons(sender, receiver, pacing_ms, clock_step_ns)
@@ -49,6 +56,9 @@ def summarise(
         document |= as_json(measure(len(tx_ns[index]), rows[index]))
         document["not_sent"] = state.not_sent
         document["integrity"] = {"verdict": _verdict(counts, bool(reasons)), "counts": _names(counts)}
+        if not protected:
+            believed = int(np.count_nonzero(arrivals[:, 0] == index))
+            document["integrity"] = {"verdict": "unprotected", "counts": {UNPROTECTED: believed}}
         flows.append(document)
     return {
         "valid": not reasons,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from testbed.emulation import tunnels
 from testbed.emulation.wiring import Wiring
 from testbed.ground.records import EXPOSURE
 from testbed.plan.model import Node, Plan
@@ -27,7 +28,7 @@ class Exposure:
     """The taps of one run. They are opened at once, and read in a process of its own."""
 
     def __init__(self, wiring: Wiring, flows: Sequence[Flow], canaries: Sequence[bytes]) -> None:
-        self._plan = wiring.plan
+        self._plan, self._wiring = wiring.plan, wiring
         self._encryption = str(wiring.plan.traffic.get("encryption", "overlay"))
         self._nodes, self._untapped = tapped(wiring.plan)
         self._watched = [_watched(wiring, flow, canary) for flow, canary in zip(flows, canaries, strict=True)]
@@ -65,8 +66,17 @@ class Exposure:
             "encryption": self._encryption,
             "nodes": rows,
             "inner_addresses": listeners.inner_addresses(self._inner),
+            "tunnels_refused": self._refused(),
             "untapped": self._untapped,
         }
+
+    def _refused(self) -> dict[str, dict[str, int]]:
+        """By node what came to an end of the operator's tunnels and did not authenticate, or was none of theirs."""
+        if not tunnels.wanted(self._encryption):
+            return {}
+        ends = [node.name for node in self._plan.nodes if node.role in ("terminal", "pop")]
+        counts = {name: tunnels.refused(self._wiring.nodes[name]) for name in ends}
+        return {name: found for name, found in counts.items() if found}
 
 
 def tapped(plan: Plan) -> tuple[list[str], int]:
@@ -95,7 +105,19 @@ def may_read(node: Node, encryption: str) -> bool:
 
 def _watched(wiring: Wiring, flow: Flow, canary: bytes) -> Watched:
     source, destination = (wiring.lans[name].host[0].packed for name in (flow.src, flow.dst))
-    return Watched(flow.name, canary, source, destination, flow.dscp)
+    return Watched(flow.name, canary, source, destination, flow.dscp, _tunnels(wiring, flow))
+
+
+def _tunnels(wiring: Wiring, flow: Flow) -> frozenset[tuple[bytes, bytes]]:
+    """The ends of the operator's tunnels on the flow's way: up from the one host's terminal, down to the other's."""
+    if not tunnels.wanted(wiring.plan.traffic.get("encryption")):
+        return frozenset()
+    pop, ends = tunnels.CONCENTRATOR.packed, set()
+    if wiring.plan.node(flow.src).inside:
+        ends.add((tunnels.tunnel_end(wiring.lans[flow.src]).packed, pop))
+    if wiring.plan.node(flow.dst).inside:
+        ends.add((pop, tunnels.tunnel_end(wiring.lans[flow.dst]).packed))
+    return frozenset(ends)
 
 
 def _packed(address: str) -> bytes:

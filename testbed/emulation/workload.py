@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from testbed.emulation import probes
+from testbed.emulation import probes, tunnels
 from testbed.emulation.capture import capture
 from testbed.emulation.children import Child
 from testbed.emulation.exposure import Exposure
@@ -18,7 +18,6 @@ from testbed.kernel import filters
 from traffic.adversary import Crossing, run_adversary, selection
 from traffic.errors import TrafficError
 from traffic.flows import Flow, parse_flows
-from traffic.packets import NAT_T_PORT
 from traffic.session import WAITING_TIME_NS, HostSockets, SessionOptions, make_canaries, run_session
 from traffic.timestamps import open_tap, open_udp
 
@@ -39,6 +38,7 @@ class Workload:
         options = dict(plan.traffic)
         self._action = options.pop("adversary", "none")
         self._every = int(options.pop("adversary_every", 64))
+        tunnels.check_sizes(plan)
         try:
             self._flows = parse_flows(plan.flows, wiring.lans)
             self._options = SessionOptions(clear_udp_ports=(probes.PORT,), **options)
@@ -87,7 +87,8 @@ class Workload:
         node, lan = self._wiring.nodes[name], self._wiring.lans[name]
         address = str(lan.host[0])
         with node.namespace.entered():
-            udp = open_udp(address, NAT_T_PORT, tx_stamps=True, no_checksum=True)
+            clear, port = self._options.clear, self._options.port
+            udp = open_udp(address, port, tx_stamps=True, no_checksum=not clear)
             tap = open_tap(node.intfList()[0].name)
         inside = self._wiring.plan.node(name).inside
         return HostSockets(name=name, address=address, inner=lan.inner, inside=inside, udp=udp, tap=tap)

@@ -237,6 +237,10 @@ def _integrity(flows: dict[str, Any]) -> Check:
             reasons.append(f"traffic: {host} raised {count} × {verdict}")
     intact = sum(flow["integrity"]["verdict"] == "intact" for flow in flows["flows"])
     detail = f"{intact} of {len(flows['flows'])} flows intact, {alarm_count(flows):,} alarms"
+    if unprotected := sum(flow["integrity"]["verdict"] == "unprotected" for flow in flows["flows"]):
+        detail += (
+            f"; {unprotected} unprotected: their hosts send in the clear, and what is forged on the way is believed"
+        )
     return _verdict("integrity", reasons, detail)
 
 

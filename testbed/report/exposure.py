@@ -36,6 +36,8 @@ def _detail(exposure: dict[str, Any]) -> str:
             where.setdefault(row["operated_by"], []).append(row["node"])
     told = "; ".join(f"{who} reads payload at {', '.join(nodes)}" for who, nodes in where.items())
     seen = f"{frames:,} frames looked at, at {len(exposure['nodes'])} nodes"
+    for node, counts in exposure["tunnels_refused"].items():
+        seen += f"; the operator's tunnel at {node} refused " + ", ".join(f"{n:,} × {why}" for why, n in counts.items())
     return f"encryption={exposure['encryption']}: {told or 'nobody on the way reads payload'}; {seen}"
 
 

@@ -45,6 +45,7 @@ def test_the_declared_defaults():
     }
     assert (found.access.order, found.access.outage_ns) == ("hold", 20 * MS)
     assert found.traffic == {
+        "encryption": "overlay",
         "esn": True,
         "window": 1024,
         "profile": "manual",
