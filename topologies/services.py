@@ -61,6 +61,14 @@ def government(duration_ns: int, ministry: str, base: str, centre: str, *, light
     )
 
 
+def meeting(duration_ns: int, one: str, other: str) -> tuple[Flow, ...]:
+    """Two sites call each other: 100 packets/s in all."""
+    return (
+        voice(f"call-{one}-{other}", one, other, duration_ns),
+        voice(f"call-{other}-{one}", other, one, duration_ns),
+    )
+
+
 def _flow(
     name: str, kind: str, src: str, dst: str, dscp: int, rate_pps: int, payload_bytes: int, duration_ns: int
 ) -> Flow:

@@ -31,7 +31,7 @@ from testbed.plan.scenario import (
     Whole,
     parse_parameters,
 )
-from topologies.services import government
+from topologies.services import government, meeting
 from topologies.sites import FRANKFURT_POP, LANDING, MILAN_POP, ROME, STARLINK_GATEWAYS, TARANTO
 
 NAME = "starlink-italy"
@@ -49,7 +49,13 @@ KEYS = ("manual", "cnsa2", "eu-hybrid", "classic")
 ENCRYPTION = ("overlay", "operator", "both")
 """The hosts' own; the operator's, from terminal to PoP, under which hosts send in the clear; or one in the other."""
 
-TRAFFIC = ("encryption", "esn", "window", "profile", "rekey_s", "generator", "adversary", "adversary_every")
+ACCESS = ("cgnat", "public", "ipv6")
+"""What stands between a user and the Internet: a carrier-grade NAT; or nothing, with public IPv4 or IPv6 addresses."""
+
+HUB = "dc-rome"
+"""Where sites that a NAT keeps apart meet: it decrypts and encrypts again."""
+
+TRAFFIC = ("encryption", "access", "esn", "window", "profile", "rekey_s", "generator", "adversary", "adversary_every")
 """Parameters that the traffic package gives meaning."""
 
 PARAMETERS: tuple[Parameter, ...] = (
@@ -71,6 +77,8 @@ PARAMETERS: tuple[Parameter, ...] = (
     Choice("routing", "plan", "who sets the routes: the plan, or FRR (OSPF) in every router", ("plan", "frr")),
     Choice("domains", "one", "who runs the routers: one for all, or operator, carrier, government", ("one", "three")),
     Choice("encryption", "overlay", "whose: the hosts' own, the operator's (terminal to PoP), or both", ENCRYPTION),
+    Choice("access", "cgnat", "how users are reached: behind a NAT, or at public addresses of IPv4 or IPv6", ACCESS),
+    Choice("sites", "apart", "whether Rome and Taranto call each other, behind a NAT over the hub", ("apart", "meet")),
     Switch("esn", "on", "extended sequence numbers of ESP (RFC 4303)"),
     Whole("window", "1024", "anti-replay window of ESP, packets", 64, 4_096),
     Choice("profile", "manual", "where keys come from: by hand, or by an exchange with these algorithms", KEYS),
@@ -146,6 +154,12 @@ ENCRYPTION_ASSUMPTIONS: dict[str, tuple[str, ...]] = {
     "both": (_OPERATORS,),
 }
 
+ACCESS_ASSUMPTIONS: dict[str, tuple[str, ...]] = {
+    "cgnat": (),
+    "public": ("users have public IPv4 addresses; what one sends to another turns at the PoP, not before",),
+    "ipv6": ("users have public IPv6 addresses; what one sends to another turns at the PoP, not before",),
+}
+
 ORDER_ASSUMPTIONS = {
     "hold": "handovers hold: the new path waits until the old one has drained, plus 2 ms for late timers; "
     "packets that wait in a full buffer of the old path may still be overtaken",
@@ -197,20 +211,23 @@ def scenario(**parameters: str) -> Scenario:
         fibre_bps=FIBRE_BPS,
         user_buffer_ns=USER_BUFFER_NS,
         core_buffer_ns=CORE_BUFFER_NS,
-        flows=lambda duration_ns: government(
-            duration_ns, "rome", "taranto", "dc-rome", light=values["generator"] == "scapy"
+        flows=lambda duration_ns: (
+            *government(duration_ns, "rome", "taranto", "dc-rome", light=values["generator"] == "scapy"),
+            *(meeting(duration_ns, "rome", "taranto") if values["sites"] == "meet" else ()),
         ),
         lost=parse_losses(values["lost"]),
         capacity=Capacity(ITALY, values["load"] / 100) if drawn else None,
         rain_percent=None if values["rain"] == "off" else float(values["rain"]),
         routing=values["routing"],
-        traffic={name: values[name] for name in TRAFFIC},
+        translated=values["access"] == "cgnat",
+        traffic={name: values[name] for name in TRAFFIC} | ({"hub": HUB} if values["sites"] == "meet" else {}),
         parameters=values,
         assumptions=(
             *ASSUMPTIONS,
             *_rules(access, values),
             *_rates(values),
             *ENCRYPTION_ASSUMPTIONS[values["encryption"]],
+            *ACCESS_ASSUMPTIONS[values["access"]],
             *((DOMAINS_ASSUMPTIONS[values["routing"]],) if three else ()),
             ORDER_ASSUMPTIONS[values["order"]],
             ROUTING_ASSUMPTIONS[values["routing"]],
@@ -220,13 +237,20 @@ def scenario(**parameters: str) -> Scenario:
 
 def _refuse(values: dict[str, Any]) -> None:
     """What does not go together; raises ScenarioError."""
-    if values["encryption"] == "overlay":
-        return
-    for name, only in {"routing": "plan", "adversary": "none"}.items():
-        if values[name] != only:
-            raise ScenarioError(
-                f"{NAME}: encryption={values['encryption']} with {name}={values[name]} is refused: use {name}={only}"
-            )
+    usual = {"encryption": "overlay", "access": "cgnat", "sites": "apart"}
+    needed = {
+        "encryption": {"routing": "plan", "adversary": "none"},
+        "access": {"routing": "plan", "adversary": "none"},
+        "sites": {"generator": "struct"},
+    }
+    for option, others in needed.items():
+        for name, only in others.items() if values[option] != usual[option] else ():
+            if values[name] != only:
+                raise ScenarioError(
+                    f"{NAME}: {option}={values[option]} with {name}={values[name]} is refused: use {name}={only}"
+                )
+    if values["access"] == "ipv6" and values["profile"] != "manual":
+        raise ScenarioError(f"{NAME}: access=ipv6 with profile={values['profile']} is refused: use profile=manual")
     if values["encryption"] == "operator" and (values["profile"] != "manual" or values["generator"] != "struct"):
         raise ScenarioError(
             f"{NAME}: encryption=operator has hosts that send in the clear: leave profile and generator out"

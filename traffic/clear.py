@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import socket
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from traffic.keys import Association
-from traffic.packets import CANARY_BYTES, INNER_PORT, RTP_BYTES, TAG, InnerFlow, InnerPackets, Kind, parse_frame
+from traffic.packets import CANARY_BYTES, INNER_PORT, RTP_BYTES, TAG, UDP, InnerFlow, InnerPackets, Kind, parse_frame
 from traffic.sender import SecureSocket, Transmit
 from traffic.verdicts import Content, Judgement, Verdict
 
@@ -30,14 +30,14 @@ class ClearSocket(SecureSocket):
 
     def packets_of(self, flow: InnerFlow) -> Transmit:
         packets, size = InnerPackets(flow), flow.payload_bytes
-
-        def transmit(address: tuple[str, int], number: int) -> object:
-            return self._sock.sendmsg([packets.build(number)[-size:]], self._class, 0, address)
-
-        return transmit
+        return lambda address, number: self.send(packets.build(number)[-size:], UDP, address)
 
     def dummies(self) -> Transmit:
-        return lambda address, _number: self._sock.sendmsg([self._announcement], self._class, 0, address)
+        return lambda address, _number: self.send(self._announcement, UDP, address)
+
+    def send(self, inner: bytes | bytearray, next_header: int, address: tuple[str, int]) -> None:  # noqa: ARG002
+        """Send as it is."""
+        self._sock.sendmsg([inner], self._class, 0, address)
 
 
 def announcement(association: Association) -> bytes:
@@ -52,6 +52,7 @@ class ClearEndpoint:
         self._contents: Mapping[bytes, Content] = {content.canary: content for content in contents}
         self._announced = {announcement(association): association.spi for association in associations}
         self._seen: set[tuple[int, int]] = set()
+        self.delivered: Callable[[int, int, bytes], None] | None = None  # as of an InboundEndpoint; no header before it
 
     def judge(self, frame: bytes, _time_ns: int = 0) -> Judgement | None:
         """GENUINE for a packet of a flow that is new, DUP_LINK for a copy of it; None for all else. Never raises."""
@@ -71,6 +72,8 @@ class ClearEndpoint:
             copy = (flow, sequence) in self._seen
             self._seen.add((flow, sequence))
             verdict = Verdict.DUP_LINK if copy else Verdict.GENUINE
+            if self.delivered is not None and not copy:
+                self.delivered(flow, UDP, payload)
             return Judgement(verdict, content.spi, None, flow, sequence, source)
         return None
 

@@ -43,6 +43,7 @@ class Receiver:
         senders: Mapping[int, str],
         peers: dict[tuple[str, str], tuple[str, int]],
         start_realtime_ns: int,
+        passing: frozenset[tuple[str, int]] = frozenset(),
     ) -> None:
         self.arrivals = array("q")  # flow, number, schedule time, verdict; and so on
         self.by_association: dict[int, Counter[Verdict]] = {spi: Counter() for spi in senders}
@@ -56,6 +57,7 @@ class Receiver:
         self._carries: dict[int, int] = {}  # of later associations the first
         self._peers = peers
         self._start_realtime_ns = start_realtime_ns
+        self._passing = passing
 
     def admit(self, spi: int, instead_of: int) -> None:
         """A new association carries what another does: count it beside that one."""
@@ -121,9 +123,10 @@ class Receiver:
             self.unattributed[host][verdict] += 1
             return
         self.by_association[spi][verdict] += 1
-        if judgement.sequence is not None and judgement.flow is not None:
+        flow, sequence = judgement.flow, judgement.sequence
+        if sequence is not None and flow is not None and (host, flow) not in self._passing:
             self.unstamped += time_ns == UNSTAMPED
-            self.arrivals.extend((judgement.flow, judgement.sequence, time_ns, verdict))
+            self.arrivals.extend((flow, sequence, time_ns, verdict))
         peer = (host, self._senders[spi])
         if verdict is Verdict.GENUINE and peer not in self._peers and judgement.source is not None:
             address, port = judgement.source

@@ -28,6 +28,7 @@ from traffic.packets import CANARY_BYTES, INNER_PORT, NAT_T_PORT, InnerFlow
 from traffic.profiles import MANUAL, find_profile
 from traffic.receiver import Receiver
 from traffic.rekey import Terms
+from traffic.relay import Leg, Relay
 from traffic.sender import Announcement, FlowState, SecureSocket, Sender
 from traffic.summary import summarise
 from traffic.timestamps import clock_offset_ns, deafen
@@ -68,8 +69,9 @@ class HostSockets:
 class SessionOptions:
     """How a session protects and sends. `clear_udp_ports`: of probes, which may arrive unencrypted.
 
-    `profile`: where keys come from, 'manual' or a key exchange of traffic.profiles; the rest is for the latter, see
-    `traffic.keying.make_terms`. Raises ConfigurationError.
+    `hub`: the host that relays between two that are both behind a NAT; '': none does. `profile`: where keys come from,
+    'manual' or a key exchange of traffic.profiles; the rest is for the latter, see `traffic.keying.make_terms`. Raises
+    ConfigurationError.
     """
 
     esn: bool = True
@@ -82,6 +84,7 @@ class SessionOptions:
     expire_s: float = 0.0
     rekey_packets: int = 1 << 31
     encryption: Encryption = "overlay"
+    hub: str = ""
     longest_delay_s: float = 1.0  # assumption: a queue of 0.2 s, and the way over a geostationary satellite or a cable
 
     def __post_init__(self) -> None:
@@ -139,7 +142,7 @@ def run_session(
     exchange; flows.json and flows.npy at the end. Returns WAITING_TIME_NS after `stop_ns`. `canaries`: of
     `make_canaries`, where others must know them too. Raises SessionError, ConfigurationError.
     """
-    _check_hosts(flows, hosts)
+    _check_hosts(flows, hosts, options.hub)
     plan = _Plan(flows, options, hosts, make_canaries(flows) if canaries is None else canaries)
     save_keys(plan.associations.values() if options.profile == MANUAL and not options.clear else (), folder)
     for host in hosts.values():
@@ -149,14 +152,15 @@ def run_session(
     sender = plan.sender(clock.now_ns(), stop_ns)
     keying = plan.keying(sender, receiver, clock)
     receiver.flush()
+    relay = plan.relay(sender)
     try:
-        _loop(sender, receiver, keying, clock, stop_ns + WAITING_TIME_NS, progress)
+        _loop(sender, receiver, keying, relay, clock, stop_ns + WAITING_TIME_NS, progress)
     finally:
         if keying is not None:
             replace_keys(keying.associations(), folder)
     receiver.add_up()
     measured = sender, receiver, plan.associations, clock.step_ns(), WAITING_TIME_NS
-    document, rows = summarise(*measured, protected=not options.clear)
+    document, rows = summarise(*measured, legs=plan.legs, protected=not options.clear)
     if keying is not None:
         document["key_exchange"] = keying.document()
     np.save(folder / "flows.npy", rows)
@@ -179,9 +183,18 @@ class _Clock:
 
 
 def _loop(
-    sender: Sender, receiver: Receiver, keying: Keying | None, clock: _Clock, end_ns: int, progress: Progress | None
+    sender: Sender,
+    receiver: Receiver,
+    keying: Keying | None,
+    relay: Relay | None,
+    clock: _Clock,
+    end_ns: int,
+    progress: Progress | None,
 ) -> None:
-    """Send what is due; else empty taps and stamps if there is time or it is high time; else sleep."""
+    """Send what is due; else empty taps and stamps if there is time or it is high time; else sleep.
+
+    A hub's arrivals do not wait: they are to go on.
+    """
     now_ns = clock.now_ns()
     drained_ns = reported_ns = now_ns
     while now_ns < end_ns:
@@ -196,7 +209,11 @@ def _loop(
                 keying.poll()
         elif due_ns is None or due_ns > now_ns:
             wake_ns = min(drained_ns + _DRAIN_INTERVAL_NS, end_ns if due_ns is None else due_ns)
-            time.sleep(max(wake_ns - now_ns, 0) / _NS_PER_S)
+            pause_s = max(wake_ns - now_ns, 0) / _NS_PER_S
+            if relay is None:
+                time.sleep(pause_s)
+            elif relay.wait(pause_s):
+                receiver.drain()
         if progress is not None and now_ns - reported_ns >= _NS_PER_S:
             reported_ns = now_ns
             progress(
@@ -212,7 +229,9 @@ def _loop(
     receiver.finish()
 
 
-def _check_hosts(flows: Sequence[Flow], hosts: Mapping[str, HostSockets]) -> None:
+def _check_hosts(flows: Sequence[Flow], hosts: Mapping[str, HostSockets], hub: str) -> None:
+    if hub and (hub not in hosts or hosts[hub].inside):
+        raise SessionError(f"hub '{hub}': it must be a host with sockets, and outside the NAT")
     for host in hosts.values():
         check_socket(host.tap)
     for flow in flows:
@@ -236,36 +255,56 @@ class _Plan:
         self._flows = flows
         self._options = options
         self._hosts = hosts
+        self.legs = [self._legs(flow) for flow in flows]
+        every = [leg for legs in self.legs for leg in legs]
         self._announcing = sorted(
             {
                 (inner, outer)
-                for flow in flows
-                for inner, outer in ((flow.src, flow.dst), (flow.dst, flow.src))
+                for source, destination, _ in every
+                for inner, outer in ((source, destination), (destination, source))
                 if hosts[inner].inside and not hosts[outer].inside
             }
         )
-        classes = [_class(flow) for flow in flows]
+        classes = list(every)
         # Any association serves to announce a host; where flows only come towards it, one of its own is needed.
         classes += [(*pair, 0) for pair in self._announcing if not any(known[:2] == pair for known in classes)]
         self.associations = make_associations(classes, esn=options.esn, window=options.window, suite=options.suite)
         self._canaries = canaries
         self._peers = {
-            (flow.src, flow.dst): (hosts[flow.dst].address, options.port)
-            for flow in flows
+            (flow.src, flow.dst): (hosts[legs[0][1]].address, options.port)
+            for flow, legs in zip(flows, self.legs, strict=True)
             if hosts[flow.src].inside or not hosts[flow.dst].inside
         }
         self._peers |= {pair: (hosts[pair[1]].address, options.port) for pair in self._announcing}
 
-        self._endpoints: dict[str, InboundEndpoint] = {}
-        self._secure: dict[tuple[str, str, int], SecureSocket] = {}
+        self._endpoints: Mapping[str, InboundEndpoint | ClearEndpoint] = {}
+        self._secure: dict[Leg, SecureSocket] = {}
+
+    def _legs(self, flow: Flow) -> list[Leg]:
+        """The associations of a flow in their order: one from host to host, or two by way of the hub."""
+        ends, hub = (flow.src, flow.dst), self._options.hub
+        if not hub or hub in ends or not all(self._hosts[name].inside for name in ends):
+            return [(*ends, flow.dscp)]
+        return [(flow.src, hub, flow.dscp), (hub, flow.dst, flow.dscp)]
+
+    def relay(self, sender: Sender) -> Relay | None:
+        """The hub at work; None if no flow needs it."""
+        onward = {index: legs[1] for index, legs in enumerate(self.legs) if len(legs) > 1}
+        if not onward:
+            return None
+        hub = self._options.hub
+        relay = Relay(onward, self._secure, self._peers, sender, self._hosts[hub].tap)
+        self._endpoints[hub].delivered = relay.forward
+        return relay
 
     def receiver(self, start_realtime_ns: int) -> Receiver:
         """All hosts' receiving halves."""
         taps = {name: host.tap for name, host in self._hosts.items()}
         senders = {sa.spi: sa.src for sa in self.associations.values()}
+        passing = frozenset((legs[0][1], index) for index, legs in enumerate(self.legs) if len(legs) > 1)
         if self._options.clear:
-            clear = {name: ClearEndpoint(*self._expected(name)) for name in self._hosts}
-            return Receiver(clear, taps, senders, self._peers, start_realtime_ns)
+            self._endpoints = {name: ClearEndpoint(*self._expected(name)) for name in self._hosts}
+            return Receiver(self._endpoints, taps, senders, self._peers, start_realtime_ns, passing)
         self._endpoints = {
             name: InboundEndpoint(
                 {sa.spi: sa.inbound() for sa in self._expected(name)[0]},
@@ -275,12 +314,13 @@ class _Plan:
             )
             for name in self._hosts
         }
-        return Receiver(self._endpoints, taps, senders, self._peers, start_realtime_ns)
+        return Receiver(self._endpoints, taps, senders, self._peers, start_realtime_ns, passing)
 
     def _expected(self, host: str) -> tuple[list[Association], list[Content]]:
         """The associations that end at a host, and the content of its flows."""
+        ending = [(index, leg) for index, legs in enumerate(self.legs) for leg in legs if leg[1] == host]
         associations = [sa for sa in self.associations.values() if sa.dst == host]
-        return associations, [self._content(index) for index, flow in enumerate(self._flows) if flow.dst == host]
+        return associations, [self._content(index, leg) for index, leg in ending]
 
     def sender(self, begin_ns: int, stop_ns: int) -> Sender:
         """All hosts' sending halves."""
@@ -295,7 +335,7 @@ class _Plan:
         secure = self._secure = {key: make(sockets[sa.src], sa) for key, sa in self.associations.items()}
         states = []
         for index, flow in enumerate(self._flows):
-            sock = secure[_class(flow)]
+            sock = secure[self.legs[index][0]]
             transmit = sock.packets_of(self._inner(index))
             states.append(FlowState(flow, min(flow.stop_ns, stop_ns), transmit, sock.ready))
         announcements = []
@@ -312,7 +352,7 @@ class _Plan:
             names=self.associations,
             sockets={key: sock for key, sock in self._secure.items() if isinstance(sock, KeyedSocket)},
             udp={name: host.udp for name, host in self._hosts.items()},
-            endpoints=self._endpoints,
+            endpoints={name: judge for name, judge in self._endpoints.items() if isinstance(judge, InboundEndpoint)},
             addresses={name: host.address for name, host in self._hosts.items()},
             inside=frozenset(name for name, host in self._hosts.items() if host.inside),
             receiver=receiver,
@@ -323,20 +363,15 @@ class _Plan:
         )
         return Keying(find_profile(self._options.profile, self._options.suite), self._options.terms(), wiring)
 
-    def _content(self, index: int) -> Content:
-        flow = self._flows[index]
-        spi = self.associations[_class(flow)].spi
-        return Content(index, spi, self._canaries[index], flow.rtp_interval is not None)
+    def _content(self, index: int, leg: Leg) -> Content:
+        has_rtp = self._flows[index].rtp_interval is not None
+        return Content(index, self.associations[leg].spi, self._canaries[index], has_rtp)
 
     def _inner(self, index: int) -> InnerFlow:
         flow = self._flows[index]
         source, destination = self._hosts[flow.src].inner, self._hosts[flow.dst].inner
         payload, rtp, ssrc = flow.payload_bytes, flow.rtp_interval, secrets.randbits(32)
         return InnerFlow(source, destination, flow.dscp, index, self._canaries[index], payload, rtp, ssrc)
-
-
-def _class(flow: Flow) -> tuple[str, str, int]:
-    return flow.src, flow.dst, flow.dscp
 
 
 def _packed(address: str) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +13,7 @@ from traffic.clear import UNPROTECTED
 from traffic.keys import Association
 from traffic.receiver import Receiver
 from traffic.records import PACKET_DTYPE
+from traffic.relay import Leg
 from traffic.results import UNSTAMPED, as_json, measure, packet_rows, percentiles_ms
 from traffic.sender import FlowState, Sender
 from traffic.verdicts import Verdict
@@ -30,16 +31,20 @@ _NS_PER_S: Final = 1e9
 def summarise(
     sender: Sender,
     receiver: Receiver,
-    associations: Mapping[tuple[str, str, int], Association],
+    associations: Mapping[Leg, Association],
     clock_step_ns: int,
     waiting_time_ns: int,
     *,
+    legs: Sequence[Sequence[Leg]] | None = None,
     protected: bool = True,
 ) -> tuple[dict[str, Any], NDArray[np.void]]:
     """(the document of flows.json, the rows of flows.npy) of a session that has ended. Reads the taps' drops.
 
-    `protected`: False if the hosts sent in the clear: then no flow is called intact.
+    `legs`: of each flow the associations that carry it, one after the other; its own alone if None. `protected`: False
+    if the hosts sent in the clear: then no flow is called intact.
     """
+    if legs is None:
+        legs = [[(state.flow.src, state.flow.dst, state.flow.dscp)] for state in sender.flows]
     arrivals = np.array(receiver.arrivals, np.int64).reshape(-1, 4)
     tx_ns = [np.array(state.tx_ns, np.int64) for state in sender.flows]
     due_ns = [np.array(state.due_ns, np.int64) for state in sender.flows]
@@ -51,10 +56,12 @@ def summarise(
     flows = []
     for index, state in enumerate(sender.flows):
         flow = state.flow
-        counts = _counts(rows[index], receiver.by_association[associations[flow.src, flow.dst, flow.dscp].spi])
+        carriers = [receiver.by_association[associations[leg].spi] for leg in legs[index]]
+        counts = _counts(rows[index], sum(carriers, Counter()))
         document = {"name": flow.name, "kind": flow.kind, "src": flow.src, "dst": flow.dst, "rate_pps": flow.rate_pps}
         document |= as_json(measure(len(tx_ns[index]), rows[index]))
         document["not_sent"] = state.not_sent
+        document["via"] = [leg[1] for leg in legs[index][:-1]]
         document["integrity"] = {"verdict": _verdict(counts, bool(reasons)), "counts": _names(counts)}
         if not protected:
             believed = int(np.count_nonzero(arrivals[:, 0] == index))
@@ -69,7 +76,7 @@ def summarise(
         "flows": flows,
         "alarms": receiver.alarms,
         "alarm_count": receiver.alarm_count,
-        "unattributed": _unattributed(sender, receiver, associations),
+        "unattributed": _unattributed(receiver, associations, {leg for flow in legs for leg in flow}),
     }, np.concatenate([np.zeros(0, PACKET_DTYPE), *rows])
 
 
@@ -108,10 +115,9 @@ def _counts(rows: NDArray[np.void], association: Counter[Verdict]) -> Counter[Ve
 
 
 def _unattributed(
-    sender: Sender, receiver: Receiver, associations: Mapping[tuple[str, str, int], Association]
+    receiver: Receiver, associations: Mapping[Leg, Association], of_flows: Collection[Leg]
 ) -> dict[str, dict[str, int]]:
     """Alarms per host that belong to no flow: without an association, or of one that only announces its sender."""
-    of_flows = {(state.flow.src, state.flow.dst, state.flow.dscp) for state in sender.flows}
     totals = {host: Counter(counts) for host, counts in receiver.unattributed.items()}
     for key, association in associations.items():
         if key not in of_flows:

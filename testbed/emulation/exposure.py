@@ -104,7 +104,7 @@ def may_read(node: Node, encryption: str) -> bool:
 
 
 def _watched(wiring: Wiring, flow: Flow, canary: bytes) -> Watched:
-    source, destination = (wiring.lans[name].host[0].packed for name in (flow.src, flow.dst))
+    source, destination = (wiring.outer(name).packed for name in (flow.src, flow.dst))
     return Watched(flow.name, canary, source, destination, flow.dscp, _tunnels(wiring, flow))
 
 
@@ -113,9 +113,10 @@ def _tunnels(wiring: Wiring, flow: Flow) -> frozenset[tuple[bytes, bytes]]:
     if not tunnels.wanted(wiring.plan.traffic.get("encryption")):
         return frozenset()
     pop, ends = tunnels.CONCENTRATOR.packed, set()
-    if wiring.plan.node(flow.src).inside:
+    users = {lan.host for lan in wiring.plan.lans if wiring.plan.node(lan.router).role == "terminal"}
+    if flow.src in users:
         ends.add((tunnels.tunnel_end(wiring.lans[flow.src]).packed, pop))
-    if wiring.plan.node(flow.dst).inside:
+    if flow.dst in users:
         ends.add((pop, tunnels.tunnel_end(wiring.lans[flow.dst]).packed))
     return frozenset(ends)
 

@@ -34,6 +34,9 @@ OVERHEAD_BYTES: Final = 20 + 8 + 8 + 3 + 2 + 16
 LARGEST_PACKET_BYTES: Final = 1492
 """What ESP makes of the largest payload (`traffic.flows.LARGEST_PAYLOAD_BYTES`)."""
 
+IPV6_MORE_BYTES: Final = 20
+"""What its header is longer than IPv4's."""
+
 _KEY_BYTES: Final = 32 + 4  # AES-256 and the salt of RFC 4106
 _FIRST_SPI: Final = 0x1000
 _REQID: Final = 1
@@ -62,15 +65,15 @@ def wanted(encryption: object) -> bool:
 
 
 def check_sizes(plan: Plan) -> None:
-    """Refuse flows whose packets, encrypted twice, exceed the MTU; raises PlanError."""
-    if plan.traffic.get("encryption") != "both":
-        return
-    most = LARGEST_PAYLOAD_BYTES - (OVERHEAD_BYTES - (MTU_BYTES - LARGEST_PACKET_BYTES))
+    """Refuse flows whose packets, encrypted twice or over IPv6, exceed the MTU; raises PlanError."""
+    encryption, access = (plan.traffic.get(name) for name in ("encryption", "access"))
+    added = (OVERHEAD_BYTES if encryption == "both" else 0) + (IPV6_MORE_BYTES if access == "ipv6" else 0)
+    most = min(LARGEST_PAYLOAD_BYTES, LARGEST_PAYLOAD_BYTES - added + MTU_BYTES - LARGEST_PACKET_BYTES)
     for flow in plan.flows:
         if flow.get("payload_bytes", 0) > most:
             raise PlanError(
                 f"plan of {plan.topology}: flow '{flow['name']}': payload_bytes {flow['payload_bytes']} is refused "
-                f"with encryption=both: use {most} at most, so that two layers of ESP fit {MTU_BYTES} bytes"
+                f"with encryption={encryption} and access={access}: use {most} at most, for an MTU of {MTU_BYTES} bytes"
             )
 
 
@@ -81,11 +84,11 @@ def build(wiring: Wiring) -> None:
     """
     if not wanted(wiring.plan.traffic.get("encryption")):
         return
-    pops = [node.name for node in wiring.plan.nodes if node.nat]
+    pops = [node.name for node in wiring.plan.nodes if node.role == "pop"]
     lines: dict[str, list[str]] = {name: [] for name in pops}
     spis = iter(range(_FIRST_SPI, 1 << 31))
     for lan in wiring.plan.lans:
-        if not wiring.plan.node(lan.host).inside:
+        if wiring.plan.node(lan.router).role != "terminal":
             continue
         own = wiring.lans[lan.host]
         terminal = tunnel_end(own)

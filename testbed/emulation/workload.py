@@ -37,6 +37,7 @@ class Workload:
         plan = wiring.plan
         options = dict(plan.traffic)
         self._action = options.pop("adversary", "none")
+        options.pop("access", None)  # the wiring's
         self._every = int(options.pop("adversary_every", 64))
         tunnels.check_sizes(plan)
         try:
@@ -85,13 +86,13 @@ class Workload:
 
     def _open(self, name: str) -> HostSockets:
         node, lan = self._wiring.nodes[name], self._wiring.lans[name]
-        address = str(lan.host[0])
+        outer = self._wiring.outer(name)
         with node.namespace.entered():
             clear, port = self._options.clear, self._options.port
-            udp = open_udp(address, port, tx_stamps=True, no_checksum=not clear)
+            udp = open_udp(str(outer), port, tx_stamps=True, no_checksum=not clear and outer.version == 4)
             tap = open_tap(node.intfList()[0].name)
         inside = self._wiring.plan.node(name).inside
-        return HostSockets(name=name, address=address, inner=lan.inner, inside=inside, udp=udp, tap=tap)
+        return HostSockets(name=name, address=str(outer), inner=lan.inner, inside=inside, udp=udp, tap=tap)
 
     def _capture(self, name: str) -> None:
         """What arrives at and leaves a host, until the run ends."""

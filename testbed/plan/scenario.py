@@ -162,6 +162,7 @@ class Scenario:
     capacity: Capacity | None = None  # user links' rates drawn for each slot; without it the terminal's, constant
     rain_percent: float | None = None  # weather as bad at each user as in this share of the year; needs `capacity`
     routing: Routing = "plan"
+    translated: bool = True  # users sit behind carrier-grade NAT at the PoP; else their addresses are public
     traffic: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
