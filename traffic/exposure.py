@@ -57,15 +57,14 @@ class Kind(NamedTuple):
 
 @dataclass(frozen=True)
 class Watched:
-    """A flow to look for. `source`, `destination`: its hosts' addresses in the network, packed.
+    """A flow to look for. `legs`: (source, destination) of each association on its way, the hosts' addresses, packed.
 
     `tunnels`: the ends, packed, of the operator's tunnels that carry it on parts of its way.
     """
 
     name: str
     canary: bytes
-    source: bytes
-    destination: bytes
+    legs: tuple[tuple[bytes, bytes], ...]
     dscp: int
     tunnels: frozenset[tuple[bytes, bytes]] = frozenset()
 
@@ -200,7 +199,7 @@ class Listeners:
 
     def _by_spi(self) -> dict[bytes, tuple[bytes, bytes]]:
         """Between which hosts each SPI's packets go, where that was seen."""
-        pairs = {(flow.source, flow.destination) for flow in self._flows}
+        pairs = {leg for flow in self._flows for leg in flow.legs}
         return {
             kind.spi: (kind.source, kind.destination)
             for tap in self.taps.values()
@@ -226,10 +225,10 @@ def _carries(kind: Kind, flow: Watched, of_spi: Mapping[bytes, tuple[bytes, byte
     """Whether packets of this kind may be the flow's: all of one association and class look alike."""
     if kind.traffic_class >> 2 != flow.dscp:
         return False
-    ends, hosts = (kind.source, kind.destination), (flow.source, flow.destination)
+    ends = kind.source, kind.destination
     if not kind.spi:
-        return ends == hosts and kind.protocol == UDP and kind.ports[2:] == _CLEAR
-    return ends in flow.tunnels or of_spi.get(kind.spi) == hosts
+        return ends in flow.legs and kind.protocol == UDP and kind.ports[2:] == _CLEAR
+    return ends in flow.tunnels or of_spi.get(kind.spi) in flow.legs
 
 
 def _pairs(kinds: Iterable[Kind]) -> list[str]:

@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -104,21 +105,20 @@ def may_read(node: Node, encryption: str) -> bool:
 
 
 def _watched(wiring: Wiring, flow: Flow, canary: bytes) -> Watched:
-    source, destination = (wiring.outer(name).packed for name in (flow.src, flow.dst))
-    return Watched(flow.name, canary, source, destination, flow.dscp, _tunnels(wiring, flow))
-
-
-def _tunnels(wiring: Wiring, flow: Flow) -> frozenset[tuple[bytes, bytes]]:
-    """The ends of the operator's tunnels on the flow's way: up from the one host's terminal, down to the other's."""
-    if not tunnels.wanted(wiring.plan.traffic.get("encryption")):
-        return frozenset()
-    pop, ends = tunnels.CONCENTRATOR.packed, set()
-    users = {lan.host for lan in wiring.plan.lans if wiring.plan.node(lan.router).role == "terminal"}
-    if flow.src in users:
-        ends.add((tunnels.tunnel_end(wiring.lans[flow.src]).packed, pop))
-    if flow.dst in users:
-        ends.add((pop, tunnels.tunnel_end(wiring.lans[flow.dst]).packed))
-    return frozenset(ends)
+    plan = wiring.plan
+    users = {lan.host for lan in plan.lans if plan.node(lan.router).role == "terminal"}
+    hub = str(plan.traffic.get("hub", ""))
+    hosts = [flow.src, flow.dst]
+    if hub and hub not in hosts and all(plan.node(name).inside for name in hosts):
+        hosts.insert(1, hub)
+    legs = list(pairwise(hosts))
+    ends = set()
+    if tunnels.wanted(plan.traffic.get("encryption")):
+        pop = tunnels.CONCENTRATOR.packed
+        ends |= {(tunnels.tunnel_end(wiring.lans[name]).packed, pop) for name, _ in legs if name in users}
+        ends |= {(pop, tunnels.tunnel_end(wiring.lans[name]).packed) for _, name in legs if name in users}
+    outer = tuple((wiring.outer(source).packed, wiring.outer(destination).packed) for source, destination in legs)
+    return Watched(flow.name, canary, outer, flow.dscp, frozenset(ends))
 
 
 def _packed(address: str) -> bytes:

@@ -14,6 +14,7 @@ from testbed.report.checks import alarm_count, run_checks
 from testbed.report.evidence import Evidence, read_evidence
 from testbed.report.exposure import findings
 from testbed.report.html import render
+from testbed.report.meeting import meetings
 from testbed.report.routing import summarise
 
 SCHEMA: Final = 1
@@ -82,6 +83,7 @@ def judge(evidence: Evidence) -> dict[str, Any]:
         "alarm_count": alarm_count(flows) if flows else 0,
         "unattributed": flows.get("unattributed", {}),
         "exposure": evidence.exposure,
+        "meetings": meetings(plan, flows.get("flows", [])),
         "routing": summarise(plan, evidence.routing) if evidence.routing else {"by": "plan"},
         "events": _events(evidence),
         "checks": [

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from testbed.report.exposure import rows
 from testbed.report.html import number, verdict_sentence, worst_first
+from testbed.report.meeting import sentence
 
 LINES_SHOWN: Final = 8
 """Reasons or warnings printed; the rest are in the files."""
@@ -42,6 +43,10 @@ def _print(console: Console, report: dict[str, Any]) -> None:
         _links(console, report)
     if report["flows"]:
         _flows(console, report["flows"])
+    if report["meetings"]:
+        console.print()
+        console.print("Sites that meet", style="bold")
+        _lines(console, [sentence(row) for row in report["meetings"]], "dim")
     if report["exposure"]:
         _exposure(console, report["exposure"])
     if report["routing"]["by"] == "frr":

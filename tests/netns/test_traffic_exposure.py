@@ -36,7 +36,7 @@ class Watch:
         self.canaries = make_canaries(self.flows)
         addresses = {"rome": socket.inet_aton(ROME), "milan": socket.inet_aton(MILAN)}
         watched = [
-            Watched(flow.name, canary, addresses[flow.src], addresses[flow.dst], flow.dscp)
+            Watched(flow.name, canary, ((addresses[flow.src], addresses[flow.dst]),), flow.dscp)
             for flow, canary in zip(self.flows, self.canaries, strict=True)
         ]
         self.listeners = Listeners({"router": lab.within("router", open_ears, **ears)}, watched)
@@ -117,7 +117,7 @@ def test_frames_of_any_length_are_looked_at(lab: Lab) -> None:
     watch = Watch(lab)
     near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     near.setblocking(False)
-    listeners = Listeners({"router": near}, [Watched("a", watch.canaries[0], b"", b"", 0)])
+    listeners = Listeners({"router": near}, [Watched("a", watch.canaries[0], (), 0)])
     far.send(bytes(ETHERNET_BYTES + 60_000) + watch.canaries[0])
     far.send(watch.canaries[0][1:])
     listeners.drain()
