@@ -21,6 +21,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
+from traffic.batches import BATCH, FRAME_BYTES, Batch
 from traffic.errors import SocketError
 from traffic.packets import ESP, INNER_PORT, NAT_T_PORT, UDP
 from traffic.timestamps import ETH_P_ALL, PACKET_IGNORE_OUTGOING, SO_RCVBUFFORCE, SOL_PACKET, tap_statistics
@@ -32,10 +33,9 @@ MOST_KINDS: Final = 10_000
 PAIRS_KEPT: Final = 4
 """Pairs of addresses that a cell of the matrix names."""
 
-_FRAME_BYTES: Final = 1 << 17  # the largest bundle of segments that the kernel hands a tap is 64 KiB and headers
+_BEGINS: Final = tuple(range(0, BATCH * FRAME_BYTES, FRAME_BYTES))
 _HEAD_BYTES: Final = 66  # Ethernet, IPv6, ports, UDP, SPI
 _BUFFER_BYTES: Final = 8 << 20
-_BATCH: Final = 256  # frames per tap and turn
 _TURN_S: Final = 0.05  # frames wait this long for their turn
 _IPV4: Final = b"\x08\x00"
 _IPV6: Final = b"\x86\xdd"
@@ -133,7 +133,7 @@ class Listeners:
         self.taps = {node: Tap(sock) for node, sock in socks.items()}
         self._flows = flows
         self._canaries = [(number, flow.canary) for number, flow in enumerate(flows)]
-        self._buffer = bytearray(_FRAME_BYTES)
+        self._batch = Batch()
         self._by_descriptor = {sock.fileno(): self.taps[node] for node, sock in socks.items()}
         self._poll = select.poll()
         for descriptor in self._by_descriptor:
@@ -159,24 +159,25 @@ class Listeners:
         return more
 
     def _drain(self, tap: Tap) -> bool:
-        buffer, find, kinds, receive = self._buffer, self._buffer.find, tap.kinds, tap.sock.recv_into
-        for _ in range(_BATCH):
-            try:
-                size = receive(buffer)
-            except OSError:  # empty, or it says once that an interface went down
-                return False
-            tap.frames += 1
+        buffer, kinds = self._batch.buffer, tap.kinds
+        sizes = self._batch.receive(tap.sock)
+        tap.frames += len(sizes)
+        for begin, size in zip(_BEGINS, sizes, strict=False):
+            end = begin + size
             for number, canary in self._canaries:
-                if find(canary, 0, size) >= 0:
+                if buffer.find(canary, begin, end) >= 0:
                     tap.canaries[number] += 1
                     tap.first_ns.setdefault(number, time.time_ns())
-            kind = kind_of(bytes(buffer[: min(size, _HEAD_BYTES)]))
+            kind = kind_of(bytes(buffer[begin : min(end, begin + _HEAD_BYTES)]))
             seen = kinds.get(kind)
             if seen is None:
                 seen = kinds.setdefault(kind if len(kinds) < MOST_KINDS else Kind(), Seen())
             seen.packets += 1
-            seen.least_bytes, seen.most_bytes = min(seen.least_bytes, size), max(seen.most_bytes, size)
-        return True
+            if size < seen.least_bytes:
+                seen.least_bytes = size
+            if size > seen.most_bytes:
+                seen.most_bytes = size
+        return len(sizes) == BATCH
 
     def matrix(self, start_ns: int) -> dict[str, list[dict[str, Any]]]:
         """Per node one cell for each flow, in their order; times are after `start_ns`, CLOCK_REALTIME.
