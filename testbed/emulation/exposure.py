@@ -22,7 +22,7 @@ MOST_TAPS: Final = 100
 """Nodes that are tapped: a whole constellation has thousands, of which flows cross few. Assumption."""
 
 _NICE: Final = 5  # frames wait in the tap's buffer; the senders' times must not suffer
-_OPERATED_BY: Final = {"terminal": "operator", "gateway": "operator", "pop": "operator", "router": "government"}
+_OPERATED_BY: Final = {"router": "government"}  # where the plan names no domains; all else is the operator's
 
 
 class Exposure:
@@ -95,7 +95,7 @@ def operated_by(node: Node) -> str:
     """Who runs a node: whoever does hears what it hears. Satellites are the operator's too, but in space."""
     if node.role == "satellite":
         return "space"
-    return node.domain or _OPERATED_BY[node.role]
+    return node.domain or _OPERATED_BY.get(node.role, "operator")
 
 
 def may_read(node: Node, encryption: str) -> bool:

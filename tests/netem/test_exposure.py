@@ -6,7 +6,9 @@ None of this depends on time: a busy machine makes a run invalid, but changes no
 from __future__ import annotations
 
 import itertools
+import json
 import subprocess
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,6 +24,12 @@ from testbed.plan.inputs import elements
 from topologies.starlink_italy import scenario
 
 SECONDS = 4
+FORGE = """
+import socket
+with socket.socket(socket.AF_INET, socket.SOCK_RAW, 50) as sock:
+    for number in range(10):
+        sock.sendto(bytes([0, 0, 99, number]) + bytes(60), ("100.127.255.1", 0))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +46,12 @@ def run_dir(satellites: Any, tmp_path: Path) -> Callable[..., Path]:
         return rundir.create(plan, tmp_path / f"run{next(numbers)}", readback=True)
 
     return make
+
+
+def live(folder: Path) -> dict[str, int]:
+    """The descriptor of each node's namespace."""
+    found: dict[str, int] = json.loads((folder / "live.json").read_text())["namespaces"]
+    return found
 
 
 def levels(report: dict[str, Any], flow: str) -> dict[str, str]:
@@ -76,7 +90,13 @@ def test_what_the_hosts_encrypt_nobody_on_the_way_reads(run_dir: Callable[..., P
 
 
 def test_what_the_operator_encrypts_its_pop_reads_and_its_satellites_do_not(run_dir: Callable[..., Path]) -> None:
-    report = play(partial(run_dir, encryption="operator"), tries=1)
+    def forge(folder: Path) -> None:
+        """Ten packets that are nobody's, to the tunnel's end at the PoP, from a satellite's place."""
+        satellite = next(name for name in live(folder) if name.startswith(("A", "B", "NORAD")))
+        from_outside(folder, satellite, sys.executable, "-c", FORGE)
+
+    report = play(partial(run_dir, encryption="operator"), tries=1, meanwhile=forge)
+    assert report["exposure"]["tunnels_refused"] == {"pop-milan": {"XfrmInNoStates": 10}}
     assert all(arrived(report).values())
     assert judged(report)["passed"], report["reasons"]
     assert "operator reads payload at ut-rome, ut-taranto, pop-milan" in judged(report)["detail"]

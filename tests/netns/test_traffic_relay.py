@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from traffic_hosts import MILAN, ROME, flow, play, reasons_beyond_pacing, routed
+from traffic_hosts import MILAN, ROME, S, flow, play, reasons_beyond_pacing, routed
 from traffic_lab import Lab
 
 from traffic.errors import SessionError
@@ -67,6 +67,15 @@ def test_a_call_between_two_sites_behind_the_nat_goes_over_the_hub(lab: Lab, tmp
     if encryption == "overlay":
         # Each leg of a call has an association of its own: each packet is judged twice, and counted once.
         assert all(result["integrity"]["counts"] == {"GENUINE": 50} for result in document["flows"])
+
+
+def test_the_hub_has_keys_by_exchange_with_each_of_the_two(lab: Lab, tmp_path: Path) -> None:
+    calls = [call | {"start_ns": S} for call in CALLS]
+    document, _ = play(calls, opened(lab), tmp_path, 3, SessionOptions(profile="classic", hub="milan"))
+    assert (document["alarms"], document["unattributed"]) == ([], {})
+    for result in document["flows"]:
+        assert result["received"] == result["sent"] > 0
+        assert result["integrity"]["counts"] == {"GENUINE": result["received"]}
 
 
 def test_without_a_hub_the_two_never_meet(lab: Lab, tmp_path: Path) -> None:
