@@ -10,15 +10,11 @@ from __future__ import annotations
 import hashlib
 import socket
 from collections.abc import Callable, Collection, Mapping
-from typing import Final
 
 from traffic.keys import Association
 from traffic.packets import CANARY_BYTES, INNER_PORT, RTP_BYTES, TAG, UDP, InnerFlow, InnerPackets, Kind, parse_frame
 from traffic.sender import SecureSocket, Transmit
 from traffic.verdicts import Content, Judgement, Verdict
-
-UNPROTECTED: Final = "UNPROTECTED"
-"""In place of GENUINE, for packets of which nobody can say so."""
 
 
 class ClearSocket(SecureSocket):

@@ -9,7 +9,6 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from traffic.clear import UNPROTECTED
 from traffic.keys import Association
 from traffic.receiver import Receiver
 from traffic.records import PACKET_DTYPE
@@ -65,7 +64,7 @@ def summarise(
         document["integrity"] = {"verdict": _verdict(counts, bool(reasons)), "counts": _names(counts)}
         if not protected:
             believed = int(np.count_nonzero(arrivals[:, 0] == index))
-            document["integrity"] = {"verdict": "unprotected", "counts": {UNPROTECTED: believed}}
+            document["integrity"] = {"verdict": "unprotected", "counts": {Verdict.UNPROTECTED.name: believed}}
         flows.append(document)
     return {
         "valid": not reasons,

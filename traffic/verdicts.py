@@ -80,6 +80,8 @@ class Verdict(enum.IntEnum):
     """A key exchange failed. Alarm."""
     EXPOSURE = 20
     """What a listener without keys can read. No alarm."""
+    UNPROTECTED = 21
+    """Came in the clear, as the hosts agreed (traffic.clear): counted in place of GENUINE, and believed. No alarm."""
 
     @property
     def is_alarm(self) -> bool:
@@ -87,7 +89,9 @@ class Verdict(enum.IntEnum):
         return self not in _HARMLESS
 
 
-_HARMLESS: Final = frozenset({Verdict.GENUINE, Verdict.LATE_OUTSIDE_WINDOW, Verdict.DUP_LINK, Verdict.EXPOSURE})
+_HARMLESS: Final = frozenset(
+    {Verdict.GENUINE, Verdict.LATE_OUTSIDE_WINDOW, Verdict.DUP_LINK, Verdict.EXPOSURE, Verdict.UNPROTECTED}
+)
 
 
 class Content(NamedTuple):
