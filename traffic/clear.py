@@ -47,6 +47,7 @@ class ClearEndpoint:
     def __init__(self, associations: Collection[Association], contents: Collection[Content]) -> None:
         self._contents: Mapping[bytes, Content] = {content.canary: content for content in contents}
         self._announced = {announcement(association): association.spi for association in associations}
+        self._arrived = 0  # in place of ESP's sequence number, by which a receiver knows the newest packet
         self._seen: set[tuple[int, int]] = set()
         self.delivered: Callable[[int, int, bytes], None] | None = None  # as of an InboundEndpoint; no header before it
 
@@ -55,9 +56,10 @@ class ClearEndpoint:
         packet = parse_frame(frame)
         if packet.kind is not Kind.UDP or packet.destination_port != INNER_PORT:
             return None
+        self._arrived += 1
         payload, source = packet.payload, (packet.source, packet.source_port)
         if payload in self._announced:
-            return Judgement(Verdict.GENUINE, self._announced[payload], source=source)
+            return Judgement(Verdict.GENUINE, self._announced[payload], self._arrived, source=source)
         for start in (0, RTP_BYTES):
             content = self._contents.get(payload[start : start + CANARY_BYTES])
             if content is None or content.has_rtp != bool(start) or len(payload) < start + CANARY_BYTES + TAG.size:
@@ -70,7 +72,7 @@ class ClearEndpoint:
             verdict = Verdict.DUP_LINK if copy else Verdict.GENUINE
             if self.delivered is not None and not copy:
                 self.delivered(flow, UDP, payload)
-            return Judgement(verdict, content.spi, None, flow, sequence, source)
+            return Judgement(verdict, content.spi, self._arrived, flow, sequence, source)
         return None
 
     def overdue(self, _time_ns: int | None) -> list[Judgement]:

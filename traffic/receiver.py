@@ -11,13 +11,21 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from traffic.records import ALARM_DTYPE
 from traffic.results import UNSTAMPED
 from traffic.timestamps import NO_STAMP, receive, tap_statistics
 from traffic.verdicts import Judgement, Verdict
 
 ALARMS_KEPT: Final = 100
+"""In words."""
+ALARM_ROWS_KEPT: Final = 1_000_000
+"""32 MB; a flood beyond is only counted."""
 
 _IPV4_BYTES: Final = 4
+_FRAME_BYTES: Final = 65_550  # a bundle of TCP segments that the kernel has not cut yet, with its Ethernet header
 _BATCH: Final = 64  # frames per tap and turn, so that a backlog cannot hold up the sender
 
 
@@ -32,8 +40,9 @@ class Judge(Protocol):
 class Receiver:
     """All hosts' arrivals. `start_realtime_ns`: CLOCK_REALTIME of schedule time 0.
 
-    `peers`: outer address per (receiving host, sending host); learned, as NAT traversal does (RFC 3948), from the
-    first authenticated packet, and never changed by a replay.
+    `peers`: outer address per (receiving host, sending host). Those not given are learned, as NAT traversal does
+    (RFC 3948, RFC 7296 2.23), from authenticated packets, the newest of their association: a NAT may change. A replay
+    changes nothing.
     """
 
     def __init__(
@@ -50,12 +59,15 @@ class Receiver:
         self.unattributed: dict[str, Counter[Verdict]] = {host: Counter() for host in endpoints}
         self.alarms: list[dict[str, Any]] = []
         self.alarm_count = 0
+        self._alarmed = array("q")  # as ALARM_DTYPE
         self.unstamped = 0
         self._endpoints = endpoints
         self._taps = taps
         self._senders = dict(senders)  # by SPI
         self._carries: dict[int, int] = {}  # of later associations the first
         self._peers = peers
+        self._given = frozenset(peers)
+        self._taught: dict[int, int] = {}  # by SPI the sequence number that last told where its sender is
         self._start_realtime_ns = start_realtime_ns
         self._passing = passing
 
@@ -76,10 +88,18 @@ class Receiver:
         if len(self.alarms) < ALARMS_KEPT:
             self.alarms.append({"host": host, "verdict": verdict.name, "time_ns": time_ns, "detail": detail})
 
+    def alarm_rows(self) -> NDArray[np.void]:
+        """The packets that raised an alarm, shape (n,), of ALARM_DTYPE."""
+        table = np.array(self._alarmed, np.int64).reshape(-1, 4)
+        rows = np.zeros(len(table), ALARM_DTYPE)
+        for column, name in enumerate(ALARM_DTYPE.names or ()):
+            rows[name] = table[:, column]
+        return rows
+
     def flush(self) -> None:
         """Forget what arrived before the session."""
         for tap in self._taps.values():
-            while receive(tap, most=_BATCH):
+            while receive(tap, _FRAME_BYTES, most=_BATCH):
                 pass
             tap_statistics(tap)
 
@@ -91,7 +111,7 @@ class Receiver:
         """Judge one batch of each tap; says whether there may be more."""
         more = False
         for host, tap in self._taps.items():
-            frames = receive(tap, most=_BATCH)
+            frames = receive(tap, _FRAME_BYTES, most=_BATCH)
             more |= len(frames) == _BATCH
             judge = self._endpoints[host].judge
             for frame, _, realtime_ns in frames:
@@ -119,6 +139,9 @@ class Receiver:
         if verdict.is_alarm:
             detail = judgement.detail if spi is None else f"SPI {spi:#010x}: {judgement.detail}"
             self.raise_alarm(host, verdict, time_ns, detail)
+            if len(self._alarmed) < 4 * ALARM_ROWS_KEPT:
+                number = judgement.esp_sequence
+                self._alarmed.extend((time_ns, -1 if spi is None else spi, -1 if number is None else number, verdict))
         if spi is None:
             self.unattributed[host][verdict] += 1
             return
@@ -127,8 +150,12 @@ class Receiver:
         if sequence is not None and flow is not None and (host, flow) not in self._passing:
             self.unstamped += time_ns == UNSTAMPED
             self.arrivals.extend((flow, sequence, time_ns, verdict))
-        peer = (host, self._senders[spi])
-        if verdict is Verdict.GENUINE and peer not in self._peers and judgement.source is not None:
-            address, port = judgement.source
-            if len(address) == _IPV4_BYTES:
-                self._peers[peer] = (socket.inet_ntoa(address), port)
+        if verdict is Verdict.GENUINE and judgement.source is not None and judgement.esp_sequence is not None:
+            self._learn((host, self._senders[spi]), spi, judgement.esp_sequence, judgement.source)
+
+    def _learn(self, peer: tuple[str, str], spi: int, number: int, source: tuple[bytes, int]) -> None:
+        """Packets to this peer go to where its newest packet came from."""
+        address, port = source
+        if peer not in self._given and number > self._taught.get(spi, -1) and len(address) == _IPV4_BYTES:
+            self._taught[spi] = number
+            self._peers[peer] = (socket.inet_ntoa(address), port)

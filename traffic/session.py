@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import secrets
 import socket
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,21 +16,25 @@ from typing import Final, Literal, get_args
 
 import numpy as np
 
+from traffic import pacing
 from traffic.clear import ClearEndpoint, ClearSocket
 from traffic.errors import ConfigurationError, SessionError
 from traffic.esp import AES_256_GCM
 from traffic.flows import Flow
+from traffic.insider import Insider
 from traffic.keying import KeyedSocket, Keying, Wiring, make_terms
 from traffic.keys import Association, make_associations, replace_keys, save_keys
 from traffic.lint import Protection, check, check_socket
+from traffic.pacing import Clock
 from traffic.packets import CANARY_BYTES, INNER_PORT, NAT_T_PORT, InnerFlow
 from traffic.profiles import MANUAL, find_profile
 from traffic.receiver import Receiver
 from traffic.rekey import Terms
 from traffic.relay import Leg, Relay
 from traffic.sender import Announcement, FlowState, SecureSocket, Sender
+from traffic.srtp import Opener, Sealer, make_call_keys, save_call_keys
 from traffic.summary import summarise
-from traffic.timestamps import clock_offset_ns, deafen
+from traffic.timestamps import deafen
 from traffic.verdicts import Content, InboundEndpoint
 
 Generator = Literal["struct", "scapy"]
@@ -46,7 +49,6 @@ WAITING_TIME_NS: Final = 1_500_000_000
 """A packet that has not arrived this long after the last one left is lost (RFC 7680, 2.6)."""
 
 _NS_PER_S: Final = 1_000_000_000
-_DRAIN_INTERVAL_NS: Final = 20_000_000  # how long arrivals wait at most while there is nothing to send
 
 
 @dataclass(frozen=True)
@@ -67,8 +69,11 @@ class HostSockets:
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """How a session protects and sends. `clear_udp_ports`: of probes, which may arrive unencrypted.
+    """How a session protects and sends. `clear_udp_ports`: of probes, which may arrive unencrypted; `clear_tcp_ports`:
+    of services over TCP beside the session.
 
+    `longest_lag_ns`: by how much a copy that a link makes can come after the first; `duplicates`: with what
+    probability links make one. Where they make none, every copy is a replay.
     `hub`: the host that relays between two that are both behind a NAT; '': none does. `profile`: where keys come from,
     'manual' or a key exchange of traffic.profiles; the rest is for the latter, see `traffic.keying.make_terms`. Raises
     ConfigurationError.
@@ -79,16 +84,23 @@ class SessionOptions:
     generator: Generator = "struct"
     suite: str = AES_256_GCM
     clear_udp_ports: tuple[int, ...] = ()
+    clear_tcp_ports: tuple[int, ...] = ()
     profile: str = MANUAL
     rekey_s: float = 3600.0
     expire_s: float = 0.0
     rekey_packets: int = 1 << 31
     encryption: Encryption = "overlay"
     hub: str = ""
+    longest_lag_ns: int | None = None
+    duplicates: float = 0.0
     longest_delay_s: float = 1.0  # assumption: a queue of 0.2 s, and the way over a geostationary satellite or a cable
+    insider: str = ""  # of traffic.insider: how all senders misbehave, one packet in `insider_every`
+    insider_every: int = 64
 
     def __post_init__(self) -> None:
         check(Protection(self.suite, window=self.window))
+        if not 0 <= self.duplicates < 1:
+            raise ConfigurationError(f"a probability of copies of {self.duplicates} is refused: use 0 up to below 1")
         if self.generator not in get_args(Generator):
             raise ConfigurationError(f"generator '{self.generator}' is unknown: use {' or '.join(get_args(Generator))}")
         if self.encryption not in get_args(Encryption):
@@ -103,6 +115,8 @@ class SessionOptions:
             self.terms()
             if self.generator == "scapy":
                 raise ConfigurationError(f"profile {self.profile} with generator scapy is refused: use struct")
+        if self.insider and (self.profile != MANUAL or self.generator == "scapy"):
+            raise ConfigurationError(f"insider {self.insider} is refused: use profile {MANUAL} and generator struct")
 
     @property
     def clear(self) -> bool:
@@ -139,22 +153,28 @@ def run_session(
 
     `start_realtime_ns`: CLOCK_REALTIME of schedule time 0; call some seconds before it, so that hosts behind a NAT
     can announce themselves and exchange keys. Written: keys.json and esp_sa at once, or at the end if the keys come by
-    exchange; flows.json and flows.npy at the end. Returns WAITING_TIME_NS after `stop_ns`. `canaries`: of
-    `make_canaries`, where others must know them too. Raises SessionError, ConfigurationError.
+    exchange, srtp_keys.json if a call has SRTP; flows.json, flows.npy and alarms.npy at the end. Returns
+    WAITING_TIME_NS after `stop_ns`. `canaries`: of `make_canaries`, where others must know them too. Raises
+    SessionError, ConfigurationError.
     """
-    _check_hosts(flows, hosts, options.hub)
+    _check_hosts(flows, hosts, options.hub, clear=options.clear)
     plan = _Plan(flows, options, hosts, make_canaries(flows) if canaries is None else canaries)
+    if options.insider:
+        sockets = [host.udp for host in hosts.values()]
+        plan.insider = Insider(options.insider, options.insider_every, folder / "adversary.jsonl", sockets)
     save_keys(plan.associations.values() if options.profile == MANUAL and not options.clear else (), folder)
+    if plan.calls:
+        save_call_keys(plan.calls, folder)
     for host in hosts.values():
         deafen(host.udp)
-    clock = _Clock(start_realtime_ns)
+    clock = Clock(start_realtime_ns)
     receiver = plan.receiver(start_realtime_ns)
     sender = plan.sender(clock.now_ns(), stop_ns)
     keying = plan.keying(sender, receiver, clock)
     receiver.flush()
     relay = plan.relay(sender)
     try:
-        _loop(sender, receiver, keying, relay, clock, stop_ns + WAITING_TIME_NS, progress)
+        pacing.run(sender, receiver, keying, relay, clock, stop_ns + WAITING_TIME_NS, progress)
     finally:
         if keying is not None:
             replace_keys(keying.associations(), folder)
@@ -164,77 +184,20 @@ def run_session(
     if keying is not None:
         document["key_exchange"] = keying.document()
     np.save(folder / "flows.npy", rows)
+    np.save(folder / "alarms.npy", receiver.alarm_rows())
     (folder / "flows.json").write_text(json.dumps(document, indent=1) + "\n")
 
 
-class _Clock:
-    """Schedule time on CLOCK_REALTIME, the clock of the kernel's stamps; it notices if that clock is set."""
-
-    def __init__(self, start_realtime_ns: int) -> None:
-        self.start_realtime_ns = start_realtime_ns
-        self._offset_ns = clock_offset_ns()
-
-    def now_ns(self) -> int:
-        return time.time_ns() - self.start_realtime_ns
-
-    def step_ns(self) -> int:
-        """How far CLOCK_REALTIME has moved against CLOCK_MONOTONIC since the beginning."""
-        return abs(clock_offset_ns() - self._offset_ns)
-
-
-def _loop(
-    sender: Sender,
-    receiver: Receiver,
-    keying: Keying | None,
-    relay: Relay | None,
-    clock: _Clock,
-    end_ns: int,
-    progress: Progress | None,
-) -> None:
-    """Send what is due; else empty taps and stamps if there is time or it is high time; else sleep.
-
-    A hub's arrivals do not wait: they are to go on.
-    """
-    now_ns = clock.now_ns()
-    drained_ns = reported_ns = now_ns
-    while now_ns < end_ns:
-        due_ns = sender.next_ns
-        if due_ns is not None and due_ns <= now_ns:
-            sender.send_next()
-        if now_ns - drained_ns >= _DRAIN_INTERVAL_NS:
-            sender.collect_stamps(clock.start_realtime_ns)
-            if not receiver.drain():
-                drained_ns = now_ns
-            if keying is not None:
-                keying.poll()
-        elif due_ns is None or due_ns > now_ns:
-            wake_ns = min(drained_ns + _DRAIN_INTERVAL_NS, end_ns if due_ns is None else due_ns)
-            pause_s = max(wake_ns - now_ns, 0) / _NS_PER_S
-            if relay is None:
-                time.sleep(pause_s)
-            elif relay.wait(pause_s):
-                receiver.drain()
-        if progress is not None and now_ns - reported_ns >= _NS_PER_S:
-            reported_ns = now_ns
-            progress(
-                {
-                    "time_ns": now_ns,
-                    "sent": sum(len(state.tx_ns) for state in sender.flows),
-                    "arrived": len(receiver.arrivals) // 4,
-                    "alarms": receiver.alarm_count,
-                }
-            )
-        now_ns = clock.now_ns()
-    sender.collect_stamps(clock.start_realtime_ns)
-    receiver.finish()
-
-
-def _check_hosts(flows: Sequence[Flow], hosts: Mapping[str, HostSockets], hub: str) -> None:
+def _check_hosts(flows: Sequence[Flow], hosts: Mapping[str, HostSockets], hub: str, *, clear: bool) -> None:
     if hub and (hub not in hosts or hosts[hub].inside):
         raise SessionError(f"hub '{hub}': it must be a host with sockets, and outside the NAT")
     for host in hosts.values():
         check_socket(host.tap)
     for flow in flows:
+        if clear and (flow.srtp or flow.templates):
+            raise SessionError(
+                f"flow '{flow.name}': SRTP and packet templates are for hosts that encrypt: leave them out"
+            )
         for name in (flow.src, flow.dst):
             if name not in hosts:
                 raise SessionError(f"flow '{flow.name}': no sockets were handed over for host '{name}'")
@@ -270,6 +233,7 @@ class _Plan:
         classes += [(*pair, 0) for pair in self._announcing if not any(known[:2] == pair for known in classes)]
         self.associations = make_associations(classes, esn=options.esn, window=options.window, suite=options.suite)
         self._canaries = canaries
+        self.calls = make_call_keys(index for index, flow in enumerate(flows) if flow.srtp)
         self._peers = {
             (flow.src, flow.dst): (hosts[legs[0][1]].address, options.port)
             for flow, legs in zip(flows, self.legs, strict=True)
@@ -277,6 +241,7 @@ class _Plan:
         }
         self._peers |= {pair: (hosts[pair[1]].address, options.port) for pair in self._announcing}
 
+        self.insider: Insider | None = None
         self._endpoints: Mapping[str, InboundEndpoint | ClearEndpoint] = {}
         self._secure: dict[Leg, SecureSocket] = {}
 
@@ -311,6 +276,8 @@ class _Plan:
                 self._expected(name)[1],
                 {_packed(host.inner) for host in self._hosts.values()},
                 self._options.clear_udp_ports,
+                self._options.clear_tcp_ports,
+                longest_lag_ns=self._options.longest_lag_ns if self._options.duplicates else None,
             )
             for name in self._hosts
         }
@@ -328,6 +295,8 @@ class _Plan:
         make: Callable[[socket.socket, Association], SecureSocket] = SecureSocket
         if self._options.clear:
             make = ClearSocket
+        elif self.insider is not None:
+            make = self.insider.socket
         elif self._options.generator == "scapy":
             make = _scapy_socket
         elif self._options.profile != MANUAL:
@@ -344,7 +313,7 @@ class _Plan:
             announcements.append(Announcement(*pair, sock.dummies(), sock.ready))
         return Sender(states, announcements, sockets, self._peers, begin_ns)
 
-    def keying(self, sender: Sender, receiver: Receiver, clock: _Clock) -> Keying | None:
+    def keying(self, sender: Sender, receiver: Receiver, clock: Clock) -> Keying | None:
         """Everybody's keys, if they come by exchange; the first exchanges begin when it is first polled."""
         if self._options.profile == MANUAL:
             return None
@@ -364,14 +333,20 @@ class _Plan:
         return Keying(find_profile(self._options.profile, self._options.suite), self._options.terms(), wiring)
 
     def _content(self, index: int, leg: Leg) -> Content:
-        has_rtp = self._flows[index].rtp_interval is not None
-        return Content(index, self.associations[leg].spi, self._canaries[index], has_rtp)
+        flow, canary = self._flows[index], self._canaries[index]
+        spi, interval = self.associations[leg].spi, flow.rtp_interval
+        if index not in self.calls or interval is None:
+            return Content(index, spi, canary, interval is not None, trails=flow.kind == "packet")
+        call = self.calls[index]
+        opener = Opener(call, index, canary, interval, self._options.window)
+        return Content(index, spi, canary, True, call.ssrc.to_bytes(4, "big"), opener)
 
     def _inner(self, index: int) -> InnerFlow:
-        flow = self._flows[index]
+        flow, call = self._flows[index], self.calls.get(index)
         source, destination = self._hosts[flow.src].inner, self._hosts[flow.dst].inner
-        payload, rtp, ssrc = flow.payload_bytes, flow.rtp_interval, secrets.randbits(32)
-        return InnerFlow(source, destination, flow.dscp, index, self._canaries[index], payload, rtp, ssrc)
+        ssrc = secrets.randbits(32) if call is None else call.ssrc
+        common = source, destination, flow.dscp, index, self._canaries[index], flow.payload_bytes, flow.rtp_interval
+        return InnerFlow(*common, ssrc, flow.body, None if call is None else Sealer(call), flow.templates)
 
 
 def _packed(address: str) -> bytes:

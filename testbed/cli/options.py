@@ -26,7 +26,7 @@ def planning(command: Command) -> Command:
             multiple=True,
             metavar="FILE|NAME",
             help="Orbital elements: TLE or OMM, also .gz, or a built-in constellation; repeatable. "
-            f"Default: {DEFAULT}. An unknown name lists those there are.",
+            f"Default: the topology's own, else {DEFAULT}. An unknown name lists those there are.",
         ),
         click.option(
             "--select",

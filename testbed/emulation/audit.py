@@ -21,7 +21,7 @@ from testbed.emulation.player import LATE_NS, Mismatch, TickRecord
 from testbed.emulation.targets import CONTROL_DELAY_NS, CONTROL_HOPS
 from testbed.ground.records import SAMPLE_DTYPE, TICK_DTYPE
 from testbed.kernel.queues import NOMINAL_RATE_BPS
-from testbed.plan.expected import path_delay_ns, path_nodes
+from testbed.plan.expected import held_back, link_held_back, path_delay_ns, path_nodes
 from testbed.plan.model import Plan
 
 BUDGET: Final = {
@@ -69,11 +69,13 @@ def sample_table(plan: Plan, evidence: Evidence) -> NDArray[np.void]:
             hops = _netem_hops(plan, path[0].nodes)
             planned = path_delay_ns(plan, path, times) + hops * _SERIALISATION_NS
             table["transition"][mine] = np.isnan(planned) | _disturbed(plan, path_nodes(path), times, planned)
+            table["transition"][mine] |= held_back(plan, path, times)
             table["planned_ns"][mine] = np.nan_to_num(planned)
         else:
             planned = _link_delay_ns(plan, index, times) + _SERIALISATION_NS
             link = plan.links[index]
             table["transition"][mine] = _disturbed(plan, {link.a, link.b}, times, planned)
+            table["transition"][mine] |= link_held_back(plan, index, times)
             table["planned_ns"][mine] = np.maximum.accumulate(times + planned) - times  # one queue, first in first out
     return table
 

@@ -77,7 +77,13 @@ class Prober:
         self._poll = select.poll()
         for sock in sockets.values():
             self._poll.register(sock, select.POLLIN | select.POLLERR)
-        self._learners = [target for target in targets if target.learns]
+        self._learners = {  # by the host that learns, and the path by which the host comes that it wants to reach
+            (learner.sender, teacher.index): learner
+            for learner in targets
+            for teacher in targets
+            if learner.learns and teacher.kind == PATH and teacher.sender == learner.learns
+        }
+        self._taught: dict[int, int] = {}  # the latest probe that taught, by path
 
     def due_ns(self) -> int | None:
         return self._due_ns if self._targets and self._due_ns < self._until_ns else None
@@ -113,16 +119,16 @@ class Prober:
                 if number >= len(self._sent):
                     continue
                 self._rx[number] = time_ns
-                for learner in self._learners:
-                    if learner.address == _UNLEARNT and self._teaches(learner, name, number):
-                        learner.address = (address[0], address[1])
+                self._learn(name, number, (address[0], address[1]))
 
-    def _teaches(self, learner: Target, receiver: str, number: int) -> bool:
-        """Did this probe come to the learner's own host from the host it wants to reach?"""
-        kind, index = self._sent[number]
-        if learner.sender != receiver or kind != PATH:
-            return False
-        return any(t.kind == PATH and t.index == index and t.sender == learner.learns for t in self._targets)
+    def _learn(self, receiver: str, number: int, address: tuple[str, int]) -> None:
+        """What answers the host that this probe came from goes to where the newest probe came from: a NAT may have been
+        lost, and another have taken over."""
+        kind, path = self._sent[number]
+        learner = self._learners.get((receiver, path)) if kind == PATH else None
+        if learner is not None and number >= self._taught.get(path, 0):
+            self._taught[path] = number
+            learner.address = address
 
     def raw(self) -> NDArray[np.void]:
         """All probes, shape (n,), of RAW_DTYPE."""

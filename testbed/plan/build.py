@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from itertools import zip_longest
 from typing import Any
 
 from testbed.ground.constants import NS_PER_S
@@ -59,12 +58,12 @@ def build_plan(
             f"{format_utc(catalogue.newest_epoch_ns)}"
         )
     legs = assign(scenario, catalogue, ephemeris, start_ns, duration_ns, seed)
-    geometry = Geometry(scenario, ephemeris, start_ns)
+    geometry = Geometry(scenario, ephemeris, start_ns, seed)
     handovers = find_handovers(geometry, legs)
     names = catalogue.node_names
     serving = {satellite for its_legs in legs for leg in its_legs if not leg.outage for satellite in leg.chain}
     used = sorted(serving, key=catalogue.numbers.__getitem__)
-    schedule = Schedule(geometry, legs, handovers.raises, names, duration_ns, step_ns, seed)
+    schedule = Schedule(geometry, legs, handovers.raises, names, duration_ns, step_ns)
     schedule.add_user_links(used)
     schedule.add_isl_links(used)
     schedule.add_feeder_links(used)
@@ -92,6 +91,7 @@ def build_plan(
         manifest={
             **provenance(scenario.name, catalogue, start_ns, duration_ns, step_ns),
             "title": scenario.title,
+            **({"sovereignty": asdict(scenario.sovereignty)} if scenario.sovereignty else {}),
             "parameters": dict(scenario.parameters),
             "overheads": asdict(scenario.overheads),
             "seed": seed,
@@ -174,10 +174,12 @@ def _events(
             detail = {"lost_s": (end_ns - loss.begin_ns) / NS_PER_S}
             events.append(Event(loss.begin_ns, kind, loss.node, "lost, and planned for", 0, detail))
     for number, its_legs in enumerate(legs):
-        for leg, after in zip_longest(its_legs, its_legs[1:]):
+        for before, leg, after in zip((None, *its_legs), its_legs, (*its_legs[1:], None), strict=False):
             if leg.outage:
                 # Its path may come back through a feeder link that holds others' packets.
                 window_ns = leg.end_ns - leg.begin_ns + (held_ns(handovers.raises, number, after) if after else 0)
+                if before and after and before.pop != after.pop:  # another NAT: nothing comes to the host as yet
+                    window_ns += scenario.access.learning_ns
                 name = scenario.terminals[number].name
                 events.append(Event(leg.begin_ns, "outage", name, leg.cause, window_ns))
     return tuple(sorted(events, key=lambda event: (event.time_ns, event.node)))

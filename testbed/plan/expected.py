@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +36,49 @@ def path_delay_ns(plan: Plan, path: tuple[PathStep, ...], times_ns: NDArray[np.i
                 arrival = np.where(up, arrival + steps["delay_ns"][enters], np.nan)
         delays[chosen] = arrival - times[chosen]
     return delays
+
+
+HELD_NS: Final = 20_000
+"""Assumption: what waits less than this behind others in a queue is not disturbed by it."""
+
+
+def held_back(plan: Plan, path: tuple[PathStep, ...], times_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """True for packets sent along `path` at `times_ns` that may wait behind earlier ones on a hop, shape (n,).
+
+    Where a link's delay falls at once, as with jitter, what goes in just after may not leave before what went in just
+    before. How long it waits depends on who sent what then: somewhere between its own delay and that of the latest.
+    """
+    times = np.asarray(times_ns, dtype=np.int64)
+    held = np.zeros(len(times), dtype=bool)
+    numbers = {(link.a, link.b): number for number, link in enumerate(plan.links)}
+    in_force = np.searchsorted([step.time_ns for step in path], times, side="right") - 1
+    for number, step in enumerate(path):
+        chosen = np.flatnonzero(in_force == number)
+        arrival = times[chosen].astype(np.float64)
+        for hop in pairwise(step.nodes):
+            if hop in numbers:
+                steps = plan.link_steps(numbers[hop])
+                enters = _row(steps, arrival)
+                own = arrival + steps["delay_ns"][enters]
+                latest = np.maximum(own, _latest_ns(steps)[enters])
+                held[chosen] |= latest - own > HELD_NS
+                arrival = own
+    return held
+
+
+def link_held_back(plan: Plan, index: int, times_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """The same for packets that go into one link at `times_ns`."""
+    steps = plan.link_steps(index)
+    enters = _row(steps, times_ns.astype(np.float64))
+    held: NDArray[np.bool_] = _latest_ns(steps)[enters] - (times_ns + steps["delay_ns"][enters]) > HELD_NS
+    return held
+
+
+def _latest_ns(steps: NDArray[np.void]) -> NDArray[np.float64]:
+    """When the last packet has left that went into a link before each of its steps, shape (n_steps,); -inf: none."""
+    leaves = np.where(steps["up"][:-1], steps["time_ns"][1:] + steps["delay_ns"][:-1], -np.inf)
+    latest: NDArray[np.float64] = np.maximum.accumulate(np.r_[-np.inf, leaves])
+    return latest
 
 
 def longest_flight_ns(plan: Plan) -> int:

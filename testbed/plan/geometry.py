@@ -13,16 +13,18 @@ from testbed.orbits.visibility import range_elevation
 from testbed.plan.delays import Components, centre_fibre, feeder_link, propagation_ns, total_ns, user_link
 from testbed.plan.landing import fibre_ns
 from testbed.plan.scenario import Scenario
+from testbed.plan.variation import LONGEST_VARIATION_NS
 
 
 @dataclass(frozen=True)
 class Geometry:
     """A scenario above an ephemeris. Terminals and gateways are indices into the scenario, satellites into the
-    catalogue; times are within the plan, in ns."""
+    catalogue; times are within the plan, in ns. seed: of what the scenario draws."""
 
     scenario: Scenario
     ephemeris: Ephemeris
     start_ns: int
+    seed: int = 0
 
     def look(
         self, site: Place, satellite: int, time_ns: NDArray[np.int64]
@@ -32,9 +34,39 @@ class Geometry:
         return range_m[:, 0, 0], elevation_deg[:, 0, 0]
 
     def user_ns(self, terminal: int, satellite: int, upward: bool, time_ns: int) -> int:
-        """One-way delay of the user link at one instant, ns."""
+        """One-way delay of the user link at one instant, ns, without what varies (`variation`)."""
         range_m, _ = self.look(self.scenario.terminals[terminal].site, satellite, np.array([time_ns]))
         return _only(user_link(range_m, upward, self.scenario.overheads))
+
+    def extra_ns(self, terminal: int, upward: bool, time_ns: NDArray[np.int64]) -> NDArray[np.int64]:
+        """What varies in the user link's delay, ns, (n_times,)."""
+        variation = self.scenario.variation
+        if variation is None:
+            return np.zeros(len(time_ns), dtype=np.int64)
+        return variation.extra_ns(self.seed, self.scenario.terminals[terminal].name, upward, self.start_ns + time_ns)
+
+    def extra_edges_ns(self, begin_ns: int, end_ns: int) -> NDArray[np.int64]:
+        """When `extra_ns` may change, in [begin_ns, end_ns)."""
+        variation = self.scenario.variation
+        if variation is None:
+            return np.zeros(0, dtype=np.int64)
+        return variation.edges_ns(self.start_ns + begin_ns, self.start_ns + end_ns) - self.start_ns
+
+    def latest_extra_ns(self, terminal: int, upward: bool, time_ns: int) -> int:
+        """What the latest of the packets sent before this instant adds beyond it, ns; may be negative."""
+        before = self.extra_edges_ns(time_ns - LONGEST_VARIATION_NS, time_ns)
+        last = np.append(before - 1, time_ns - 1)  # the last instants of the values that end before, or hold now
+        return int((self.extra_ns(terminal, upward, last) + last - time_ns + 1).max())
+
+    def earliest_extra_ns(self, terminal: int, upward: bool, time_ns: int) -> int:
+        """What the earliest of the packets sent from this instant on adds, ns; may be negative."""
+        after = np.append(time_ns, self.extra_edges_ns(time_ns, time_ns + LONGEST_VARIATION_NS))
+        return int((self.extra_ns(terminal, upward, after) + after - time_ns).min())
+
+    def extreme_extra_ns(self, terminal: int, upward: bool, begin_ns: int, end_ns: int) -> tuple[int, int]:
+        """The least and the most that packets add which are sent in [begin_ns, end_ns), ns."""
+        extra = self.extra_ns(terminal, upward, np.append(begin_ns, self.extra_edges_ns(begin_ns, end_ns)))
+        return int(extra.min()), int(extra.max())
 
     def beyond_ns(self, satellite: int, gateway: int, time_ns: int, pop: int | None = None) -> int:
         """One-way delay from the satellite over the gateway to its PoP, or back, at one instant, ns.

@@ -6,31 +6,31 @@ is computed from orbits.
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any, Literal
 
-from testbed.ground.constants import NS_PER_S
 from testbed.ground.errors import ScenarioError
+from testbed.orbits.horizon import Horizon
 from testbed.orbits.lasers import Lasers
 from testbed.orbits.sites import Site
 from testbed.orbits.tracks import Place, Track
 from testbed.plan.capacity import Capacity
+from testbed.plan.cuts import Cuts
 from testbed.plan.delays import Overheads
 from testbed.plan.losses import NO_LOSS, Loss, parse_losses
 from testbed.plan.model import Routing
 from testbed.plan.policies import PolicyName
-from testbed.plan.texts import Text, Time
+from testbed.plan.sound import check
+from testbed.plan.sovereignty import Sovereignty
+from testbed.plan.texts import Text, Time, nearest
+from testbed.plan.variation import Variation
 
 Order = Literal["hold", "drop", "reorder"]
 LandingBy = Literal["highest", "delay"]
 
-NAME_LENGTH = 9
-"""Characters of a site's or host's name: Linux allows 15 for an interface, `-eth` and a port number take the rest."""
-
-_NAME = re.compile(r"[a-z][a-z0-9-]*")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
@@ -41,6 +41,7 @@ class Terminal:
 
     bound: it keeps its satellite for a whole slot. Moving or obstructed terminals also switch inside slots (arXiv
     2601.13790), when the satellite falls below the mask. Assumption: fixed terminals with a free view are bound.
+    horizon: mountains around it, above the mask; without it the view is free.
     """
 
     host: str
@@ -49,6 +50,7 @@ class Terminal:
     up_bps: int
     down_bps: int
     bound: bool = True
+    horizon: Horizon | None = None
 
     @property
     def name(self) -> str:
@@ -130,6 +132,7 @@ class Access:
     landing: tuple[str, ...] = ()
     antennas: float = 1.0
     detection_ns: int = 1_000_000_000  # Assumption: from the loss of a gateway or PoP to the new assignment
+    learning_ns: int = 500_000_000  # Assumption: until all hosts behind a NAT that took over have sent something
     gso_deg: float | None = None
     beams: int | None = None
 
@@ -140,6 +143,7 @@ class Scenario:
 
     pairs: (terminal host, centre host) whose paths are audited, each in both directions. flows: from the plan's
     duration in ns to the declared traffic. A buffer holds what its link sends in `user_buffer_ns` or `core_buffer_ns`.
+    constellation: built-in catalogues that are taken where none is asked for; Starlink's where it names none.
     Raises ScenarioError when names are unfit or do not fit together.
     """
 
@@ -157,20 +161,22 @@ class Scenario:
     user_buffer_ns: int
     core_buffer_ns: int
     flows: Callable[[int], tuple[dict[str, Any], ...]]
+    constellation: tuple[str, ...] = ()
+    maximum_altitude_m: float = inf  # nor do satellites above, which may pass packets on
     lost: tuple[Loss, ...] = ()
     lasers: Lasers | None = None  # links between satellites; without them each lands for itself
     capacity: Capacity | None = None  # user links' rates drawn for each slot; without it the terminal's, constant
+    variation: Variation | None = None  # of access delays, from slot to slot and within slots
     rain_percent: float | None = None  # weather as bad at each user as in this share of the year; needs `capacity`
     routing: Routing = "plan"
     translated: bool = True  # users sit behind carrier-grade NAT at the PoP; else their addresses are public
     traffic: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
+    sovereignty: Sovereignty | None = None
 
     def __post_init__(self) -> None:
-        _check_names(self)
-        _check_joints(self)
-        _check_rules(self)
+        check(self)
 
     def starting_at(self, start_ns: int) -> Scenario:
         """The scenario whose moving terminals begin their tracks at this UTC instant, where they say no other."""
@@ -204,7 +210,7 @@ class Choice:
     def parse(self, text: str) -> str:
         """The word itself; raises ValueError with what is wrong."""
         if text not in self.choices:
-            raise ValueError(f"is not one of {', '.join(self.choices)}{_nearest(text, self.choices)}")
+            raise ValueError(f"is not one of {', '.join(self.choices)}{nearest(text, self.choices)}")
         return text
 
 
@@ -273,7 +279,7 @@ class Losses:
         return text
 
 
-Parameter = Choice | Switch | Whole | Losses | Text | Time
+Parameter = Choice | Switch | Whole | Losses | Cuts | Text | Time
 
 
 def parse_parameters(topology: str, declared: Sequence[Parameter], given: Mapping[str, str]) -> dict[str, Any]:
@@ -282,7 +288,7 @@ def parse_parameters(topology: str, declared: Sequence[Parameter], given: Mappin
     for name in given:
         if name not in known:
             raise ScenarioError(
-                f"{topology}: unknown parameter '{name}'{_nearest(name, known)}; it takes {', '.join(known) or 'none'}"
+                f"{topology}: unknown parameter '{name}'{nearest(name, known)}; it takes {', '.join(known) or 'none'}"
             )
     values: dict[str, Any] = {}
     for parameter in declared:
@@ -292,99 +298,3 @@ def parse_parameters(topology: str, declared: Sequence[Parameter], given: Mappin
         except ValueError as error:
             raise ScenarioError(f"{topology}: parameter {parameter.name}='{text}' {error}") from None
     return values
-
-
-def _nearest(word: str, known: Iterable[str]) -> str:
-    matches = difflib.get_close_matches(word, list(known), n=1)
-    return f" (did you mean '{matches[0]}'?)" if matches else ""
-
-
-def _check_names(scenario: Scenario) -> None:
-    """Names fit into interface names, have the prefix of their role, and no two nodes share one."""
-    where = f"topology {scenario.name}"
-    hosts = [terminal.host for terminal in scenario.terminals] + [centre.host for centre in scenario.centres]
-    parts: Sequence[Terminal | Gateway | Pop | Carrier | Centre] = (
-        *scenario.terminals,
-        *scenario.gateways,
-        *scenario.pops,
-        *scenario.carriers,
-        *scenario.centres,
-    )
-    prefixed = [
-        *(("gw-", gateway.name) for gateway in scenario.gateways),
-        *(("pop-", pop.name) for pop in scenario.pops),
-        *(("pe-", carrier.router) for carrier in scenario.carriers),
-        *(("ce-", centre.router) for centre in scenario.centres),
-    ]
-    for prefix, name in prefixed:
-        if not name.startswith(prefix):
-            raise ScenarioError(f"{where}: node '{name}' must be named {prefix}<site>")
-    short = [*hosts, *(part.site.name for part in parts), *(name.removeprefix(prefix) for prefix, name in prefixed)]
-    for name in short:
-        if not _NAME.fullmatch(name) or len(name) > NAME_LENGTH or name == "default":
-            raise ScenarioError(
-                f"{where}: '{name}' is not a name: write at most {NAME_LENGTH} of a-z, 0-9 and '-', a letter first"
-            )
-    nodes = [*hosts, *(terminal.name for terminal in scenario.terminals), *(name for _, name in prefixed)]
-    for name in nodes:
-        if nodes.count(name) > 1:
-            raise ScenarioError(f"{where}: two nodes are named '{name}'")
-
-
-def _check_joints(scenario: Scenario) -> None:
-    """Terminals, gateways, one PoP, centres and audited pairs hang together."""
-    where = f"topology {scenario.name}"
-    if not scenario.terminals or not scenario.gateways or not scenario.centres:
-        raise ScenarioError(f"{where}: it needs a terminal, a gateway and a data centre at least")
-    pops = [pop.name for pop in scenario.pops]
-    for name, its_pops in [(g.name, g.pops) for g in scenario.gateways] + [
-        (c.host, (c.pop,)) for c in scenario.centres
-    ]:
-        if not its_pops:
-            raise ScenarioError(f"{where}: '{name}' leads to no PoP; give it one of {', '.join(pops)}")
-        for its_pop in its_pops:
-            if its_pop not in pops:
-                raise ScenarioError(
-                    f"{where}: '{name}' is at PoP '{its_pop}', which is not declared; there is {', '.join(pops)}"
-                )
-    if scenario.carriers and len(pops) > 1:
-        raise ScenarioError(
-            f"{where}: a carrier behind {len(pops)} PoPs is not modelled: declare one PoP, or no carrier"
-        )
-    if 0 < sum(centre.carrier is not None for centre in scenario.centres) < len(scenario.centres):
-        raise ScenarioError(f"{where}: give every data centre a carrier, or none of them")
-    terminals = {terminal.host for terminal in scenario.terminals}
-    centres = {centre.host for centre in scenario.centres}
-    for host, centre in scenario.pairs:
-        if host not in terminals or centre not in centres:
-            raise ScenarioError(f"{where}: audited pair {host}-{centre} is not a terminal's host and a centre's host")
-    unpaired = sorted(terminals - {host for host, _ in scenario.pairs})
-    if unpaired:
-        raise ScenarioError(f"{where}: '{unpaired[0]}' is in no audited pair; add ('{unpaired[0]}', <centre host>)")
-
-
-def _check_rules(scenario: Scenario) -> None:
-    """Rules of landing leave a gateway, what is lost exists, and FRR is not asked for what it cannot do here."""
-    where = f"topology {scenario.name}"
-    if not scenario.open_gateways:
-        there = ", ".join(sorted({gateway.country for gateway in scenario.gateways}))
-        raise ScenarioError(
-            f"{where}: no gateway in {', '.join(scenario.access.landing)}, where alone satellites may land; "
-            f"gateways stand in {there}"
-        )
-    known = [*(gateway.name for gateway in scenario.gateways), *(pop.name for pop in scenario.pops)]
-    for loss in scenario.lost:
-        if loss.node not in known:
-            raise ScenarioError(
-                f"{where}: lost '{loss.node}' is no gateway and no PoP{_nearest(loss.node, known)}; "
-                f"there is {', '.join(known)}"
-            )
-        if loss.end_ns is not None and loss.end_ns <= loss.begin_ns:
-            raise ScenarioError(
-                f"{where}: the loss of {loss.node} ends at {loss.end_ns / NS_PER_S:g} s, before it begins "
-                f"at {loss.begin_ns / NS_PER_S:g} s"
-            )
-    if scenario.routing == "frr" and len(scenario.pops) > 1:
-        raise ScenarioError(
-            f"{where}: routing=frr with {len(scenario.pops)} PoPs: OSPF cannot choose between their NATs"
-        )

@@ -48,7 +48,6 @@ class Schedule:
     satellites: Sequence[str]  # node names by the legs' satellite index
     duration_ns: int
     step_ns: int
-    seed: int = 0
     links: list[Link] = field(default_factory=list)
     _steps: list[Steps] = field(default_factory=list)
 
@@ -144,7 +143,8 @@ class Schedule:
         """Both directions of a radio link, upward first: from `low`, the end nearer to the terminal, to `high`."""
         for upward in (True, False):
             raises = [one for key in keys[upward] for one in self.raises.get(key, [])]
-            times, up = self._times(intervals, begins, raises)
+            varies = keys[upward][0].kind == "user"
+            times, up = self._times(intervals, begins, raises, varies=varies)
             state = self._state(keys[upward][0], times)
             state.delay_ns += _extra_ns(times, raises)
             self._add(_ends(low, high, upward), times, up, state)
@@ -163,6 +163,7 @@ class Schedule:
         terminal = scenario.terminals[key.ground]
         range_m, elevation_deg = self.geometry.look(terminal.site, key.satellite, times)
         delay_ns = total_ns(user_link(range_m, key.upward, scenario.overheads))
+        delay_ns += self.geometry.extra_ns(key.ground, key.upward, times)
         rate_bps = terminal.up_bps if key.upward else terminal.down_bps
         state = _state(times, "user", delay_ns, rate_bps, scenario.user_buffer_ns, range_m, elevation_deg)
         if scenario.capacity is not None:
@@ -177,7 +178,7 @@ class Schedule:
         band = capacity.cell.up_band if key.upward else capacity.cell.down_band
         fade = self._fade_db(terminal.site, band.dish, key.satellite, times)
         utc_ns = self.geometry.start_ns + times
-        return capacity.rate_bps(self.seed, terminal.name, key.upward, utc_ns, elevation_deg, fade)
+        return capacity.rate_bps(self.geometry.seed, terminal.name, key.upward, utc_ns, elevation_deg, fade)
 
     def _fade_db(self, place: Place, dish: Dish, satellite: int, times: NDArray[np.int64]) -> NDArray[np.float64]:
         """The weather's fade at each of the times, that of the middle of its slot."""
@@ -201,7 +202,7 @@ class Schedule:
             self._add(both, times, up, _state(times, "fibre", delay_ns, scenario.fibre_bps, scenario.core_buffer_ns))
 
     def _times(
-        self, intervals: Iterable[Interval], begins: Iterable[int], raises: Iterable[Raise]
+        self, intervals: Iterable[Interval], begins: Iterable[int], raises: Iterable[Raise], *, varies: bool
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """When a radio link has steps, within the plan and from time 0 on, and whether it is up then."""
         drawn = slots(self.geometry.start_ns, self.duration_ns) if self.geometry.scenario.capacity else []
@@ -213,6 +214,8 @@ class Schedule:
         ]
         inside = [(max(begin, 0), min(end, self.duration_ns)) for begin, end in intervals]
         grid = [np.arange(-(-begin // self.step_ns) * self.step_ns, end, self.step_ns) for begin, end in inside]
+        if varies:
+            grid += [self.geometry.extra_edges_ns(begin, end) for begin, end in inside]
         edges = [edge for interval in inside for edge in interval]
         times = np.unique(np.concatenate([np.array([*marks, *edges], dtype=np.int64), *grid]))
         times = times[times < self.duration_ns]

@@ -16,7 +16,7 @@ from testbed.ground.constants import NS_PER_S, SLOT_NS
 from testbed.orbits.catalogue import Catalogue
 from testbed.orbits.frames import sites_teme_m, up_teme
 from testbed.orbits.propagate import Ephemeris
-from testbed.orbits.visibility import look, range_elevation
+from testbed.orbits.visibility import azimuth_deg, look, range_elevation
 from testbed.plan.policies import LOOK_AHEAD_SLOTS
 from testbed.plan.scenario import Scenario
 
@@ -39,8 +39,9 @@ _ARC_STEP_RAD = np.radians(0.5)  # adjacent points of the ring, seen from the gr
 class View:
     """One slot as the sites see it: terminals, then gateways; `columns` are satellites, as indices into the catalogue.
 
-    above: over the site's mask, and apart from the geostationary arc where that is asked for, at each of `offsets_ns`
-    from the slot's beginning, (n_offsets, n_sites, n_columns). elevation_deg and range_m: in mid-slot.
+    above: over the site's mask and its horizon, apart from the geostationary arc where that is asked for, and not too
+    high to serve it if it is a terminal, at each of `offsets_ns` from the slot's beginning, (n_offsets, n_sites,
+    n_columns). elevation_deg and range_m: in mid-slot.
     """
 
     begin_ns: int
@@ -69,6 +70,9 @@ class Sightings:
         self._masks_deg = np.array(masks_deg)[:, None]
         self._gso_deg = scenario.access.gso_deg
         self._ephemeris = ephemeris
+        self._horizons = [(n, user.horizon) for n, user in enumerate(scenario.terminals) if user.horizon is not None]
+        self._serves = catalogue.mean_altitude_m <= scenario.maximum_altitude_m
+        self._terminals = len(scenario.terminals)
         eligible = np.flatnonzero(catalogue.mean_altitude_m >= scenario.minimum_altitude_m)
         self.eligible = eligible[np.argsort(catalogue.numbers[eligible])]  # ties go to the lowest
         ticks = () if all(terminal.bound for terminal in scenario.terminals) else range(TICK_NS, SLOT_NS, TICK_NS)
@@ -86,6 +90,9 @@ class Sightings:
         times = begin_ns + np.arange(LOOK_AHEAD_SLOTS + 1, dtype=np.int64) * SLOT_NS
         _, elevation_deg = range_elevation([self._sites[site]], self._ephemeris, times, columns)
         below = elevation_deg[1:, 0] < self._masks_deg[site]
+        for _, horizon in (found for found in self._horizons if found[0] == site):
+            azimuths_deg = azimuth_deg([self._sites[site]], self._ephemeris, times, columns)
+            below |= elevation_deg[1:, 0] < horizon.skyline_deg(azimuths_deg[1:, 0])
         found: NDArray[np.int64] = np.where(below.any(axis=0), np.argmax(below, axis=0), LOOK_AHEAD_SLOTS)
         return found
 
@@ -99,6 +106,10 @@ class Sightings:
         satellites_m = self._ephemeris.position_m(times, columns)
         range_m, elevation_deg = look(sites_m, up, satellites_m)
         above = elevation_deg >= self._masks_deg  # nan is never above a mask
+        above[:, : self._terminals] &= self._serves[columns]
+        for site, horizon in self._horizons:
+            azimuths_deg = azimuth_deg([self._sites[site]], self._ephemeris, times, columns)
+            above[:, site] &= elevation_deg[:, site] >= horizon.skyline_deg(azimuths_deg[:, 0])
         if self._gso_deg is not None:
             _clear_arc(above, sites_m, up, satellites_m, self._gso_deg)
         views = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from testbed.ground.errors import InputError
@@ -49,3 +51,9 @@ class Time:
         if found_ns < 0:
             raise ValueError("is not a length of time like 10s or 5min")
         return found_ns
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Behind a word that is not known: which one may have been meant, or nothing."""
+    matches = difflib.get_close_matches(word, list(known), n=1)
+    return f" (did you mean '{matches[0]}'?)" if matches else ""

@@ -49,7 +49,8 @@ JITTER_DOWN_MS: Final = 1.7
 """Mean absolute difference of packets 10 ms apart, one way, ms (the same trace of 100 s)."""
 
 _LAPLACE_MEAN_DIFFERENCE = 1.5  # E|X - Y| of two independent Laplace variables, in units of their scale
-_LOOK_BACK_NS = 100_000_000  # twice the largest offset and jitter together, upwards
+LONGEST_VARIATION_NS: Final = 100_000_000
+"""Twice the largest offset and jitter together: what was sent longer ago is not delayed beyond what is sent now."""
 
 _JITTER_CAP = 5.0  # Assumption: scales beyond which a jitter is cut; 0.7 % of draws
 
@@ -98,15 +99,6 @@ class Variation:
             extra_ms += (self.jitter * scale_ms * drawn)[which]
         floor_ns = self.floor_up_ns if upward else self.floor_down_ns
         return np.maximum(np.rint(extra_ms * (NS_PER_S // 1000)).astype(np.int64), -floor_ns)
-
-    def in_flight_ns(self, seed: int, terminal: str, upward: bool, utc_ns: int) -> int:
-        """What the latest of the packets sent before this instant still carries beyond it, ns: for holds at handovers.
-
-        A packet that was sent under a high jitter may leave after one that was sent later. May be negative.
-        """
-        edges = self.edges_ns(utc_ns - _LOOK_BACK_NS, utc_ns)
-        last = np.append(edges - 1, utc_ns - 1)  # the last instants of the values that end before, or hold now
-        return int((self.extra_ns(seed, terminal, upward, last) + last - utc_ns + 1).max())
 
     def edges_ns(self, begin_ns: int, end_ns: int) -> NDArray[np.int64]:
         """Where values may change in [begin_ns, end_ns), UTC: every slot, and every period when there is jitter."""

@@ -15,6 +15,7 @@ from testbed.ground.records import EXPOSURE, SAMPLE_DTYPE, TICK_DTYPE
 from testbed.plan.faults import with_faults
 from testbed.plan.model import Plan, load
 from testbed.plan.observed import read_routing, with_routing
+from testbed.report.internet import FILE, encrypted, over_tcp
 
 PACKET_COLUMNS: Final = ("flow", "sequence", "tx_ns", "delay_ns", "verdict")
 """The columns of flows.npy, as traffic.records has them: a negative tx_ns or delay_ns means that there is no stamp."""
@@ -33,6 +34,7 @@ class Evidence:
     PACKET_COLUMNS. `acts`: what a simulated attacker did, in order; None where none was at work.
     `routing`: what routing daemons did (`plan.observed`); None where the routes were the plan's.
     `exposure`: what each node could read (`testbed.report.exposure`); None where the run has no such record.
+    `internet`: what services over TCP came to (`testbed.report.internet`); None where the plan has none.
     `gaps`: one line for each file that should be there and is not readable.
     """
 
@@ -49,6 +51,7 @@ class Evidence:
     gaps: tuple[str, ...]
     routing: dict[str, Any] | None = None
     exposure: dict[str, Any] | None = None
+    internet: dict[str, Any] | None = None
 
 
 def read_evidence(folder: Path) -> Evidence:
@@ -62,7 +65,7 @@ def read_evidence(folder: Path) -> Evidence:
     run = _read_json(folder / "run.json", gaps)
     if run is None:
         raise RunError(f"{folder}: {gaps[0]}: the run is still going or was killed; wait for its end, or run it again")
-    has_flows = bool(plan.flows)
+    has_flows = encrypted(plan.flows)
     acts_file = folder / "adversary.jsonl"
     return Evidence(
         folder=folder,
@@ -76,6 +79,7 @@ def read_evidence(folder: Path) -> Evidence:
         packets=_read_array(folder / "flows.npy", _NO_PACKETS, gaps) if has_flows else _NO_PACKETS,
         acts=_read_acts(acts_file, gaps) if acts_file.exists() else None,
         exposure=_read_json(folder / EXPOSURE, gaps) if (folder / EXPOSURE).exists() else None,
+        internet=_read_json(folder / FILE, gaps) if over_tcp(plan.flows) else None,
         gaps=tuple(gaps),
         routing=read_routing(folder),
     )

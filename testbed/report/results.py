@@ -10,12 +10,16 @@ from typing import Any, Final
 import numpy as np
 
 from testbed.ground.units import format_utc
+from testbed.report.blind import findings
 from testbed.report.checks import alarm_count, run_checks
 from testbed.report.evidence import Evidence, read_evidence
-from testbed.report.exposure import findings
+from testbed.report.exposure import findings as exposure_findings
 from testbed.report.html import render
+from testbed.report.internet import limits, with_limits
+from testbed.report.measures import measured_flows
 from testbed.report.meeting import meetings
 from testbed.report.routing import summarise
+from testbed.report.services import service_checks, with_services
 
 SCHEMA: Final = 1
 EXIT_CODES: Final = {"pass": 0, "fail": 1, "invalid": 4}
@@ -52,7 +56,8 @@ def judge(evidence: Evidence) -> dict[str, Any]:
     complete run. A busy machine makes packets late; it forges none.
     """
     plan, run, flows = evidence.plan, evidence.run, evidence.flows or {}
-    checks = run_checks(evidence)
+    services = with_services(evidence, measured_flows(evidence))
+    checks = (*run_checks(evidence), *service_checks(evidence, services))
     invalid = _invalid_reasons(evidence)
     failed = [reason for check in checks for reason in check.reasons]
     alarmed = run["ended"] == "complete" and any(check.name in ALARMS and check.reasons for check in checks)
@@ -78,12 +83,14 @@ def judge(evidence: Evidence) -> dict[str, Any]:
             "handovers": plan.handovers,
         },
         "audit": _audit(evidence),
-        "flows": flows.get("flows", []),
+        "flows": services,
         "alarms": flows.get("alarms", []),
         "alarm_count": alarm_count(flows) if flows else 0,
         "unattributed": flows.get("unattributed", {}),
         "exposure": evidence.exposure,
         "meetings": meetings(plan, flows.get("flows", [])),
+        "internet": with_limits(evidence.internet, evidence.ticks) if evidence.internet else None,
+        "statistics": _statistics(evidence),
         "routing": summarise(plan, evidence.routing) if evidence.routing else {"by": "plan"},
         "events": _events(evidence),
         "checks": [
@@ -112,7 +119,7 @@ def _invalid_reasons(evidence: Evidence) -> list[str]:
                 reasons.append(f"audit: too few probes on each of {len(audit[what])} {what}: let the run last longer")
     if flows is not None and not flows["valid"]:
         reasons += [f"traffic: {why}" for why in flows["invalid_reasons"] or ["not valid, no reason given"]]
-    unseen = findings(evidence.exposure)[2] if evidence.exposure else ""
+    unseen = exposure_findings(evidence.exposure)[2] if evidence.exposure else ""
     if unseen:
         reasons.append(f"exposure: {unseen}")
     for flow in flows["flows"] if flows is not None and flows["valid"] else ():
@@ -124,7 +131,16 @@ def _invalid_reasons(evidence: Evidence) -> list[str]:
 def _run_warnings(evidence: Evidence) -> list[str]:
     links = evidence.audit["links"] if evidence.audit is not None else []
     few = sum(not row.get("judged", True) for row in links)
-    return [f"{few} of {len(links)} link directions had too few probes to judge"] if few else []
+    warnings = [f"{few} of {len(links)} link directions had too few probes to judge"] if few else []
+    warnings += limits(with_limits(evidence.internet, evidence.ticks)) if evidence.internet else []
+    for flow in evidence.flows["flows"] if evidence.flows is not None else ():
+        rate = flow.get("rate", {})
+        if rate.get("limited_by"):
+            warnings.append(
+                f"flow {flow['name']} was limited by its {rate['limited_by']}: {rate['in_time']:,} of {rate['due']:,} "
+                "packets left in time; its figures do not show what the network can carry"
+            )
+    return warnings
 
 
 def _audit(evidence: Evidence) -> dict[str, Any] | None:
@@ -173,6 +189,22 @@ def _quantiles_us(samples: Any) -> dict[str, float | None]:
     error_us = np.abs(samples["delay_ns"] - samples["planned_ns"]) / 1e3
     p50, p90, p99, top = np.percentile(error_us, [50, 90, 99, 100])
     return {"p50": float(p50), "p90": float(p90), "p99": float(p99), "max": float(top)}
+
+
+def _statistics(evidence: Evidence) -> list[dict[str, Any]]:
+    """The blind checker's findings, flow by flow."""
+    return [
+        {
+            "flow": name,
+            "verdict": finding.verdict.name,
+            "alarm": finding.alarm,
+            "judged": finding.judged,
+            "count": finding.count,
+            "total": finding.total,
+            "detail": finding.detail,
+        }
+        for name, finding in findings(evidence)
+    ]
 
 
 def _events(evidence: Evidence) -> dict[str, Any]:

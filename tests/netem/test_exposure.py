@@ -129,7 +129,7 @@ def test_one_clear_packet_with_an_inner_address_fails_a_run(run_dir: Callable[..
 def test_two_sites_meet_over_a_hub_where_a_nat_parts_them_and_else_directly(
     run_dir: Callable[..., Path], access: str
 ) -> None:
-    report = play(partial(run_dir, sites="meet", access=access), tries=1)
+    report = play(partial(run_dir, meet="on", access=access), tries=1)
     assert all(arrived(report).values())
     assert judged(report)["passed"], report["reasons"]
     flows = {flow["name"]: flow for flow in report["flows"]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -98,6 +99,22 @@ def test_hosts_behind_a_nat_are_reached_after_their_announcement(lab: Lab, tmp_p
         assert result["sent"] == result["received"] > 0
 
 
+def test_a_host_whose_nat_changes_is_found_again(lab: Lab, tmp_path: Path) -> None:
+    """A link that goes down makes the kernel forget its masquerades; the next packet gets another port."""
+    lab.command("router", "iptables-legacy -t nat -A POSTROUTING -o r-eth1 -j MASQUERADE --random")
+    lab.ip("milan", "route del default")
+    opened = hosts(lab, rome_inside=True)
+    for after_s, state in ((2.0, "down"), (2.3, "up")):
+        threading.Timer(after_s, lab.ip, ("router", f"link set r-eth1 {state}")).start()
+    document, rows = play(WORKLOAD, opened, tmp_path, 5)
+    assert document["alarms"] == []
+    down = next(n for n, result in enumerate(document["flows"]) if result["src"] == "milan")
+    its = rows[rows["flow"] == down]
+    lost = its["verdict"] == NOT_RECEIVED
+    assert lost.any()
+    assert not lost[its["tx_ns"] > 4 * S].any()
+
+
 def test_without_an_announcement_nothing_is_sent_inwards(lab: Lab, tmp_path: Path) -> None:
     lab.ip("rome", "route del default")  # rome cannot announce itself
     document, rows = play([flow("download", "milan", "rome", 50, 200, 0)], hosts(lab, rome_inside=True), tmp_path, 0.5)
@@ -166,6 +183,7 @@ def test_a_starved_sender_makes_the_session_invalid(lab: Lab, tmp_path: Path) ->
     document, _ = play(WORKLOAD, hosts(lab), tmp_path, 1.5, progress=lambda _: time.sleep(0.3))
     assert any("the sender was starved of CPU" in reason for reason in document["invalid_reasons"])
     assert document["pacing_ms"]["p99"] > 100
+    assert "generator" in [flow["rate"]["limited_by"] for flow in document["flows"]]
 
 
 def test_no_route_is_loss_and_not_an_error(lab: Lab, tmp_path: Path) -> None:

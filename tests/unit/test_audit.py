@@ -17,7 +17,7 @@ from testbed.emulation.audit import MIN_SAMPLES, Evidence, judge, sample_table, 
 from testbed.emulation.player import LATE_NS, Mismatch, TickRecord
 from testbed.emulation.probes import CONTROL, LINK, PATH, RAW_DTYPE
 from testbed.emulation.targets import CONTROL_DELAY_NS, CONTROL_HOPS
-from testbed.plan.expected import path_delay_ns
+from testbed.plan.expected import held_back, path_delay_ns
 from testbed.plan.model import STEP_DTYPE, Plan
 
 PLAN = make_plan()
@@ -181,6 +181,11 @@ def test_a_queue_is_first_in_first_out_when_its_delay_falls() -> None:
     table = table[~table["path"] & (table["index"] == 0)][:4]
     # Arrivals: 1,035 ms; not before it; not before it (1,030 alone); 1,050 ms.
     assert (table["tx_ns"] + table["planned_ns"]).tolist() == [S + ms * MS + 46 for ms in (35, 35, 35, 50)]
+    # Other packets may have gone in until the fall, and come out at 1,040 ms: how long the two wait is not for sure.
+    assert table["transition"].tolist() == [False, True, True, False]
+    through = next(path for path in plan.paths if path[0].nodes[1:3] == (plan.links[0].a, plan.links[0].b))
+    sent = np.array([S - 5 * MS, S + 5 * MS, S + 29 * MS, S + 31 * MS])
+    assert held_back(plan, through, sent).tolist() == [False, True, True, False]
 
 
 def starve(evidence: Evidence) -> Evidence:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import pairwise
 
@@ -23,6 +23,7 @@ from testbed.plan.access import Leg, assign, ephemeris_window, slots
 from testbed.plan.build import build_plan
 from testbed.plan.handover import find_handovers, held_ns
 from testbed.plan.scenario import Terminal
+from testbed.plan.variation import Variation
 from topologies.sites import FOGGIA_GATEWAY
 
 RED_SEA = Site("redsea", 20.0, 38.5)
@@ -153,7 +154,7 @@ def test_packets_find_their_way_over_moving_chains(order):
 class StillMesh(StillGeometry):
     """Satellites that do not move, linked to each other: pairs to metres."""
 
-    links_m: dict[tuple[int, int], float]
+    links_m: dict[tuple[int, int], float] = field(default_factory=dict)
 
     def between_m(self, a, b, time_ns):
         return np.full(np.shape(time_ns), self.links_m[min(a, b), max(a, b)])
@@ -199,16 +200,17 @@ def legs_over(history):
     return legs
 
 
-def mesh_of(ranges_m, links_m, **parameters):
-    return StillMesh(replace(italy(**parameters), lasers=Lasers()), None, START_NS, ranges_m, links_m)
+def mesh_of(ranges_m, links_m, variation=None, **parameters):
+    scenario = replace(italy(**parameters), lasers=Lasers(), variation=variation)
+    return StillMesh(scenario, None, START_NS, 0, ranges_m, links_m)
 
 
 @settings(max_examples=80, deadline=None)
-@given(places, meshes, histories)
-def test_hold_never_lets_a_new_packet_overtake_an_old_one_over_chains(ranges_m, links_m, history):
+@given(places, meshes, histories, st.sampled_from((None, Variation(jitter=1.0))))
+def test_hold_never_lets_a_new_packet_overtake_an_old_one_over_chains(ranges_m, links_m, history, variation):
     """But for those sent in an outage, which may come through late when its end brings the old satellite back."""
     legs = legs_over(history)
-    for terminal, _, sent, arrivals in play(mesh_of(ranges_m, links_m), legs):
+    for terminal, _, sent, arrivals in play(mesh_of(ranges_m, links_m, variation), legs):
         outages = [(leg.begin_ns, leg.end_ns) for leg in legs[terminal] if leg.outage]
         kept = [not any(begin <= time_ns < end for begin, end in outages) for time_ns in sent]
         assert overtaken([arrival for arrival, keep in zip(arrivals, kept, strict=True) if keep]) == 0

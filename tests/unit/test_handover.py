@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -19,6 +19,7 @@ from testbed.plan.handover import find_handovers, held_ns, merge, user_intervals
 from testbed.plan.holding import RadioKey
 from testbed.plan.routing import routes
 from testbed.plan.schedule import Schedule
+from testbed.plan.variation import Variation
 
 SATELLITES = ("S0", "S1", "S2", "S3")
 SLOT_NS = 15 * S
@@ -29,7 +30,7 @@ AROUND_NS = 70 * MS
 class StillGeometry(Geometry):
     """Ranges that do not change with time, as given: site and satellite to metres."""
 
-    ranges_m: dict[tuple[str, int], float]
+    ranges_m: dict[tuple[str, int], float] = field(default_factory=dict)
 
     def look(self, site, satellite, time_ns):
         shape = np.shape(time_ns)
@@ -37,7 +38,7 @@ class StillGeometry(Geometry):
 
 
 def still(scenario, ranges_m):
-    return StillGeometry(scenario, None, START_NS, ranges_m)
+    return StillGeometry(scenario, None, START_NS, 0, ranges_m)
 
 
 def make_legs(choices):
@@ -103,6 +104,53 @@ def test_hold_never_lets_a_new_packet_overtake_an_old_one(ranges_m, slots):
     legs = make_legs(slots)
     for _, _, _, arrivals in play(still(italy(), ranges_m), legs):
         assert overtaken(arrivals) == 0
+
+
+VARIATIONS = (Variation(), Variation(jitter=1.0), Variation(jitter=2.0, period_ns=10 * MS))
+SECONDS_OFF = (0, 12)
+"""Handovers at :00 and at :12: slots' offsets change there too."""
+
+
+def varied(variation, **parameters):
+    return replace(italy(**parameters), variation=variation)
+
+
+@settings(max_examples=40, deadline=None)
+@given(ranges, choices, st.sampled_from(VARIATIONS), st.sampled_from(SECONDS_OFF), st.integers(0, 1_000))
+def test_hold_keeps_the_order_when_access_delays_vary(ranges_m, slots, variation, off_s, seed):
+    legs = make_legs(slots)
+    geometry = StillGeometry(varied(variation), None, START_NS + off_s * S, seed, ranges_m)
+    for _, _, _, arrivals in play(geometry, legs):
+        assert overtaken(arrivals) == 0
+
+
+@pytest.mark.parametrize("upward", [True, False])
+def test_what_varies_is_bounded_to_the_millisecond(upward):
+    """Packets every millisecond: the latest before an instant, the earliest after it, and the extremes between two."""
+    geometry = Geometry(varied(Variation(jitter=2.0, period_ns=10 * MS)), None, START_NS)
+    for instant_ns in range(12 * S, 40 * S, 1_370 * MS):
+        before, after = instant_ns - MS * np.arange(1, 400), instant_ns + MS * np.arange(400)
+        latest_ns = (geometry.extra_ns(0, upward, before) + before - instant_ns).max()
+        assert 0 <= geometry.latest_extra_ns(0, upward, instant_ns) - latest_ns <= MS
+        earliest_ns = (geometry.extra_ns(0, upward, after) + after - instant_ns).min()
+        assert geometry.earliest_extra_ns(0, upward, instant_ns) == earliest_ns
+        extra_ns = geometry.extra_ns(0, upward, after)
+        extremes = geometry.extreme_extra_ns(0, upward, instant_ns, instant_ns + 400 * MS)
+        assert extremes == (extra_ns.min(), extra_ns.max())
+
+
+def test_the_plan_varies_as_asked_and_only_on_user_links():
+    plans = [build_plan(varied(one), dense(), START_NS, 60 * S) for one in (None, *VARIATIONS[:2])]
+    for number, link in enumerate(plans[0].links):
+        still_ns, *moved = (plan.link_steps(number) for plan in plans)
+        for steps in moved:
+            common = np.isin(steps["time_ns"], still_ns["time_ns"])
+            same = np.array_equal(steps["delay_ns"][common], still_ns["delay_ns"])
+            assert same == (link.kind != "user" or not still_ns["up"].any())
+    again = build_plan(varied(VARIATIONS[1]), dense(), START_NS, 60 * S)
+    assert again.steps.tobytes() == plans[2].steps.tobytes()
+    other = build_plan(varied(VARIATIONS[1]), dense(), START_NS, 60 * S, seed=1)
+    assert not np.array_equal(other.steps["delay_ns"], plans[2].steps["delay_ns"])
 
 
 @settings(max_examples=25, deadline=None)

@@ -157,13 +157,34 @@ def test_a_caught_adversary_still_fails_the_run(tmp_path: Path) -> None:
     assert "traffic: flow voice-rome (rome→dc-rome) was attacked: FORGED 12" in report["reasons"]
 
 
+def test_every_one_of_combined_actions_must_be_caught(tmp_path: Path) -> None:
+    files = make_attacked_files()
+    files.change_plan(traffic={"adversary": "bitflip+plaintext"})
+    assert files.acts is not None
+    files.acts.append({"time_ns": 40 * S, "action": "plaintext", "spi": 4097, "sequence": 9})
+    assert check(report_of(files, tmp_path), "adversary-caught") == {
+        "name": "adversary-caught",
+        "passed": False,
+        "judged": True,
+        "detail": "bitflip 12 times, caught as FORGED 12; plaintext 1 times, not caught",
+    }
+
+
+def test_a_listener_is_told_of_and_cannot_be_caught(files: Files, tmp_path: Path) -> None:
+    files.change_plan(traffic={"adversary": "eavesdrop"})
+    files.acts = [{"time_ns": 30 * S, "action": "eavesdrop", "spi": 4097, "sequence": 9}]
+    found = check(report_of(files, tmp_path), "adversary-caught")
+    assert (found["passed"], found["detail"]) == (True, "eavesdrop 1 times, which nobody can notice")
+
+
 @pytest.mark.parametrize(
     ("adversary", "reason"),
     [
         ("bitflip", "adversary: bitflip was tried and FORGED was never raised"),
         ({"action": "replay"}, "adversary: replay was tried and REPLAY_IN_WINDOW or REPLAY_OLD was never raised"),
         ("plaintext", "adversary: plaintext was tried and PLAINTEXT_IN was never raised"),
-        ("hold", "adversary: hold was tried and an alarm was never raised"),
+        ("hold", "adversary: hold was tried and DELAY_ATTACK was never raised"),
+        ("mine.py:twice", "adversary: twice was tried and an alarm was never raised"),
     ],
 )
 def test_an_adversary_that_nobody_saw_fails(files: Files, tmp_path: Path, adversary: Any, reason: str) -> None:
@@ -206,7 +227,7 @@ def test_a_plan_without_flows_has_no_flows_to_judge(files: Files, tmp_path: Path
     files.flows = files.packets = None
     report = report_of(files, tmp_path)
     assert (report["verdict"], report["flows"], report["missing"]) == ("pass", [], [])
-    assert [check["judged"] for check in report["checks"]] == [True] * 5 + [False] * 3
+    assert [check["judged"] for check in report["checks"]] == [True] * 5 + [False] * 4
 
 
 # What makes a run invalid
@@ -263,7 +284,7 @@ def test_an_alarm_wins_over_a_busy_machine(files: Files, tmp_path: Path) -> None
         "traffic: dc-rome received packets that belong to no flow: PLAINTEXT_IN 4",
         "audit: starved",
     ]
-    assert verdict_sentence(report) == "1 of 2 checks failed."
+    assert verdict_sentence(report) == "1 of 3 checks failed."
 
 
 def test_the_words_are_those_of_the_traffic() -> None:

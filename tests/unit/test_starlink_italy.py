@@ -13,6 +13,8 @@ from testbed.plan.build import build_plan
 from testbed.plan.model import load, save
 from topologies.services import government
 from topologies.starlink_italy import PARAMETERS, scenario
+from traffic.bulk import parse_tcp
+from traffic.web import parse_web
 
 KEYS = {"name", "kind", "src", "dst", "dscp", "rate_pps", "payload_bytes", "start_ns", "stop_ns"}
 
@@ -20,9 +22,11 @@ KEYS = {"name", "kind", "src", "dst", "dscp", "rate_pps", "payload_bytes", "star
 def test_the_declared_defaults():
     found = scenario()
     assert found.parameters == {
+        "sites": "two",
         "order": "hold",
         "outage_ms": 20,
         "policy": "measured",
+        "variation": "off",
         "landing": "italy",
         "landing_by": "delay",
         "antennas": 52,
@@ -33,18 +37,31 @@ def test_the_declared_defaults():
         "capacity": "median",
         "load": 0,
         "rain": "off",
+        "lasers": False,
         "routing": "plan",
         "domains": "one",
         "encryption": "overlay",
         "access": "cgnat",
-        "sites": "apart",
+        "meet": False,
+        "services": "basic",
         "esn": True,
         "window": 1024,
+        "ledger": "auto",
         "profile": "manual",
         "rekey_s": 3600,
         "generator": "struct",
         "adversary": "none",
         "adversary_every": "64",
+        "adversary_percent": 0,
+        "adversary_seed": 1,
+        "adversary_position": "satellite",
+        "adversary_direction": "up",
+        "adversary_from_s": 0,
+        "adversary_to_s": 0,
+        "adversary_hold_ms": 200,
+        "adversary_followers": 32,
+        "adversary_late_s": 10,
+        "internet": "off",
     }
     assert (found.access.order, found.access.outage_ns) == ("hold", 20 * MS)
     assert found.traffic == {
@@ -52,11 +69,11 @@ def test_the_declared_defaults():
         "access": "cgnat",
         "esn": True,
         "window": 1024,
+        "ledger": "auto",
         "profile": "manual",
         "rekey_s": 3600,
         "generator": "struct",
         "adversary": "none",
-        "adversary_every": "64",
     }
     assert {terminal.mask_deg for terminal in found.terminals} == {25.0}
     assert {gateway.mask_deg for gateway in found.gateways} == {25.0}
@@ -81,6 +98,22 @@ def test_parameters_reach_the_scenario():
     asked = scenario(policy="sticky", landing_by="highest", gso_deg="18", beams="2", lost="gw-foggia@3").access
     assert (asked.policy, asked.landing_by, asked.gso_deg, asked.beams) == ("sticky", "highest", 18, 2)
     assert (found.traffic["esn"], found.traffic["window"], found.traffic["adversary"]) == (False, 64, "replay")
+
+
+@pytest.mark.parametrize(
+    ("policy", "word", "slots", "jitter", "says"),
+    [
+        ("highest", "off", 0.0, 0.0, "do not vary"),
+        ("highest", "slots", 1.0, 0.0, "each slot has an access delay of its own"),
+        ("highest", "measured", 1.0, 1.0, "packets scatter within a slot"),
+        ("measured", "slots", 0.0, 0.0, "come from the satellites alone (policy=measured)"),
+        ("random", "measured", 0.0, 1.0, "packets scatter within a slot"),
+    ],
+)
+def test_what_varies_is_not_counted_twice(policy, word, slots, jitter, says):
+    found = scenario(policy=policy, variation=word)
+    assert (found.variation.slots, found.variation.jitter) == (slots, jitter)
+    assert sum(says in line for line in found.assumptions) == 1
 
 
 def test_an_unknown_parameter_names_the_nearest():
@@ -159,7 +192,7 @@ def test_a_short_plan_is_a_plan():
 
 
 def test_sites_that_meet_call_each_other_over_the_hub():
-    found = scenario(sites="meet")
+    found = scenario(meet="on")
     assert found.traffic["hub"] == "dc-rome"
     assert [flow["name"] for flow in found.flows(10 * 10**9)][-2:] == ["call-rome-taranto", "call-taranto-rome"]
     assert "hub" not in scenario().traffic
@@ -176,14 +209,33 @@ def test_sites_that_meet_call_each_other_over_the_hub():
         ),
         ({"encryption": "both", "adversary": "replay"}, "encryption=both with adversary=replay is refused"),
         ({"access": "public", "routing": "frr"}, "access=public with routing=frr is refused: use routing=plan"),
-        ({"sites": "meet", "generator": "scapy"}, "sites=meet with generator=scapy is refused: use generator=struct"),
+        ({"meet": "on", "generator": "scapy"}, "meet=on with generator=scapy is refused: use generator=struct"),
         ({"access": "ipv6", "profile": "cnsa2"}, "access=ipv6 with profile=cnsa2 is refused: use profile=manual"),
         (
             {"encryption": "operator", "profile": "cnsa2"},
-            "hosts that send in the clear: leave profile and generator out",
+            "encryption=operator with profile=cnsa2 is refused: use profile=manual",
         ),
     ],
 )
 def test_what_does_not_go_together_is_refused(given, wrong):
     with pytest.raises(ScenarioError, match=wrong):
         scenario(**given)
+
+
+@pytest.mark.parametrize("word", ["web", "cubic", "bbr"])
+def test_the_internet_beside_the_encrypted_flows_is_declared_as_the_traffic_wants_it(word: str) -> None:
+    declared = scenario(internet=word).flows(20 * 10**9)
+    (ours,) = [flow for flow in declared if flow["kind"] in ("web", "tcp")]
+    assert len(declared) == len(scenario().flows(20 * 10**9)) + 1
+    assert (ours["src"], ours["dst"], ours["dscp"]) == ("rome", "dc-rome", 0)
+    if word == "web":
+        (page,) = parse_web([ours], ("rome", "dc-rome"))
+        assert page.page_bytes == pytest.approx(2_652 * 1024, abs=70)  # HTTP Archive's median
+    else:
+        (transfer,) = parse_tcp([ours], ("rome", "dc-rome"))
+        assert (transfer.algorithm, transfer.seconds) == (word, 18)
+
+
+def test_a_plan_too_short_for_the_internet_says_so() -> None:
+    with pytest.raises(ScenarioError, match="internet=cubic needs 4 s at least, this plan has 3 s"):
+        scenario(internet="cubic").flows(3 * 10**9)

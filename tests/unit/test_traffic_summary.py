@@ -25,10 +25,10 @@ MILAN = ("192.0.2.2", 4500)
 class Session:
     """The parts of a session, without sockets: what was sent is stamped 1 ms after it was due."""
 
-    def __init__(self, transmit: Transmit = lambda _address, _number: None) -> None:
+    def __init__(self, transmit: Transmit = lambda _address, _number: None, given: Any = ()) -> None:
         classes = [("rome", "milan", 46), ("rome", "milan", 0), ("rome", "milan", 10)]  # the last is of no flow
         self.associations: dict[tuple[str, str, int], Association] = make_associations(classes)
-        self.peers = {("rome", "milan"): MILAN}
+        self.peers = {("rome", "milan"): MILAN, **dict(given)}
         spis = {sa.spi: sa.src for sa in self.associations.values()}
         self.receiver = Receiver({"milan": None}, {}, spis, self.peers, 0)  # type: ignore[dict-item]
         states = [FlowState(flow, S, transmit) for flow in (FLOW, OTHER)]
@@ -46,6 +46,9 @@ class Session:
         spi = None if dscp is None else self.associations["rome", "milan", dscp].spi
         self.receiver._record("milan", Judgement(verdict, spi, **known), 5 * S)
 
+    def learned(self) -> dict[tuple[str, str], tuple[str, int]]:
+        return {pair: address for pair, address in self.peers.items() if pair != ("rome", "milan")}
+
     def document(self, clock_step_ns: int = 0) -> dict[str, Any]:
         return summarise(self.sender, self.receiver, self.associations, clock_step_ns, 0)[0]
 
@@ -58,6 +61,39 @@ def test_a_quiet_session_is_valid() -> None:
     assert [flow["sent"] for flow in document["flows"]] == [50, 10]
     assert document["pacing_ms"] == {"p50": 1.0, "p99": 1.0}
     assert [flow["integrity"]["verdict"] for flow in document["flows"]] == ["intact", "intact"]
+
+
+def test_a_flow_that_left_as_declared_has_no_limit() -> None:
+    session = Session()
+    session.send_all()
+    rate = session.document()["flows"][0]["rate"]
+    assert rate == {"declared_pps": 50, "achieved_pps": 50.0, "due": 50, "in_time": 50, "limited_by": None}
+
+
+def test_a_flow_that_its_generator_could_not_keep_up_with_says_so() -> None:
+    session = Session()
+    session.send_all()
+    call = session.sender.flows[0]
+    for number in range(len(call.tx_ns)):
+        call.tx_ns[number] += number * 2_000_000  # each packet takes 22 ms instead of 20
+    document = session.document()
+    rate = document["flows"][0]["rate"]
+    assert (rate["achieved_pps"], rate["in_time"], rate["limited_by"]) == (45.455, 10, "generator")
+    assert document["flows"][1]["rate"]["limited_by"] is None
+    assert any("starved of CPU" in reason for reason in document["invalid_reasons"])
+
+
+def test_packets_that_were_due_and_never_sent_are_the_generators_unless_there_was_no_key() -> None:
+    session = Session()
+    for _ in range(40):
+        session.sender.send_next()  # and then the time is over
+    assert session.document()["flows"][0]["rate"]["limited_by"] == "generator"
+    keyless = Session()
+    for state in keyless.sender.flows:
+        state.ready = lambda: False
+    keyless.send_all()
+    rate = keyless.document()["flows"][0]["rate"]
+    assert (rate["due"], rate["in_time"], rate["limited_by"]) == (50, 0, None)
 
 
 def test_a_clock_that_was_set_makes_it_invalid() -> None:
@@ -130,16 +166,23 @@ def test_a_hundred_alarms_are_kept_and_all_are_counted() -> None:
     assert document["unattributed"] == {"milan": {"UNKNOWN_SPI": 250}}
 
 
-def test_addresses_are_learned_once_and_only_from_genuine_packets() -> None:
+def test_addresses_given_stay_as_they_are() -> None:
+    session = Session(given={("milan", "rome"): ("192.0.2.1", 4500)})
+    session.arrive(Verdict.GENUINE, 46, esp_sequence=1, source=(bytes([192, 0, 2, 9]), 1024))
+    assert session.learned() == {("milan", "rome"): ("192.0.2.1", 4500)}
+
+
+def test_addresses_are_learned_from_the_newest_genuine_packets_alone() -> None:
     session = Session()
-    session.peers.clear()
     for verdict in (Verdict.REPLAY_IN_WINDOW, Verdict.FORGED, Verdict.LATE_OUTSIDE_WINDOW, Verdict.TRUNCATED):
-        session.arrive(verdict, 46, source=(bytes([10, 0, 0, 1]), 1))
-    session.arrive(Verdict.GENUINE, 46, source=(bytes(16), 2))  # outer IPv6: sessions run over IPv4
-    assert session.peers == {}
-    session.arrive(Verdict.GENUINE, 46, source=(bytes([192, 0, 2, 9]), 1024))
-    session.arrive(Verdict.GENUINE, 46, source=(bytes([192, 0, 2, 66]), 666))
-    assert session.peers == {("milan", "rome"): ("192.0.2.9", 1024)}
+        session.arrive(verdict, 46, esp_sequence=9, source=(bytes([10, 0, 0, 1]), 1))
+    session.arrive(Verdict.GENUINE, 46, esp_sequence=3, source=(bytes(16), 2))  # outer IPv6: sessions run over IPv4
+    assert session.learned() == {}
+    session.arrive(Verdict.GENUINE, 46, esp_sequence=4, source=(bytes([192, 0, 2, 9]), 1024))
+    assert session.learned() == {("milan", "rome"): ("192.0.2.9", 1024)}
+    session.arrive(Verdict.GENUINE, 46, esp_sequence=6, source=(bytes([192, 0, 2, 66]), 666))  # through another NAT
+    session.arrive(Verdict.GENUINE, 46, esp_sequence=5, source=(bytes([192, 0, 2, 9]), 1024))  # late, by the old one
+    assert session.learned() == {("milan", "rome"): ("192.0.2.66", 666)}
 
 
 def test_announcements_come_often_first_and_then_seldom() -> None:
