@@ -16,7 +16,7 @@ from testbed.report.checks import alarm_count, run_checks
 from testbed.report.evidence import Evidence, read_evidence
 from testbed.report.exposure import findings as exposure_findings
 from testbed.report.html import render
-from testbed.report.internet import limits, with_limits
+from testbed.report.internet import limits, over_tcp, with_limits
 from testbed.report.measures import measured_flows
 from testbed.report.meeting import meetings
 from testbed.report.routing import summarise
@@ -123,7 +123,7 @@ def _invalid_reasons(evidence: Evidence) -> list[str]:
     if flows is not None and not flows["valid"]:
         reasons += [f"traffic: {why}" for why in flows["invalid_reasons"] or ["not valid, no reason given"]]
     unseen = exposure_findings(evidence.exposure)[2] if evidence.exposure else ""
-    if unseen:
+    if unseen and not over_tcp(plan.flows):
         reasons.append(f"exposure: {unseen}")
     for flow in flows["flows"] if flows is not None and flows["valid"] else ():
         if flow["integrity"]["verdict"] == "invalid":
