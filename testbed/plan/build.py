@@ -125,13 +125,15 @@ def _nodes(scenario: Scenario, stands: Mapping[str, Site], satellites: Sequence[
     """Hosts, then the way they go: terminals, satellites, gateways, PoPs, carriers, the centres' routers. Where they
     are at the plan's start; and who runs them, if not one does."""
     operator, carrier, government = ("operator", "carrier", "government") if scenario.carriers else ("", "", "")
-    nodes = [_at(user.host, "host", stands[user.name], operator) for user in scenario.terminals]
+    translated = scenario.translated
+    hosts = [(user.host, stands[user.name]) for user in scenario.terminals]
+    nodes = [_at(host, "host", site, operator, inside=translated) for host, site in hosts]
     nodes += [_at(centre.host, "host", centre.site, government, inside=False) for centre in scenario.centres]
     nodes += [_at(user.name, "terminal", stands[user.name], operator) for user in scenario.terminals]
     nodes += [Node(name, "satellite", domain=operator) for name in satellites]
     gateways = [scenario.gateways[number] for number in scenario.open_gateways]
     nodes += [_at(gateway.name, "gateway", gateway.site, operator) for gateway in gateways]
-    nodes += [_at(pop.name, "pop", pop.site, operator, nat=True) for pop in scenario.pops]
+    nodes += [_at(pop.name, "pop", pop.site, operator, nat=translated) for pop in scenario.pops]
     nodes += [_at(one.router, "router", one.site, carrier, inside=False) for one in scenario.carriers]
     nodes += [_at(centre.router, "router", centre.site, government, inside=False) for centre in scenario.centres]
     return tuple(nodes)
