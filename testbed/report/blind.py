@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from testbed.kernel.queues import PRIORITY_BYTES
-from testbed.plan.bounds import delays_ns, longest_lag_ns, longest_queue_ns
+from testbed.plan.bounds import delays_ns, longest_lag_ns
 from testbed.plan.expected import pair_path, path_delay_ns, path_nodes, planned_loss
 from testbed.plan.model import PathStep, Plan
 from testbed.report.evidence import Evidence
+from testbed.report.queueing import longest_wait_ns
 from traffic.checker import Bounds, Finding, check_flow
 
 AFTERMATH_NS: Final = 50_000_000
@@ -55,7 +56,7 @@ def flow_bounds(
         return bounds, np.zeros(0, np.int64)
     times_ns = np.maximum(tx_ns, 0)
     loss = np.where(_disturbed(plan, path, times_ns), 1.0, _path_loss(plan, path, times_ns))
-    queue_ns = longest_queue_ns(plan, path, PRIORITY_BYTES)
+    queue_ns = longest_wait_ns(evidence, path)
     explained_ns = path_delay_ns(plan, path, times_ns)
     control_ns = _control_ns(evidence, path)
     explained_ns[(loss == 1) | (len(control_ns) == 0)] = np.nan
