@@ -70,7 +70,8 @@ class Workload:
         if not self._flows:
             return
         if self._action != "none":
-            attacker = Child("adversary", self._attack)
+            crossings = self._crossings()
+            attacker = Child("adversary", lambda: self._attack(crossings))
             self._stack.callback(attacker.kill)
         stop_ns = self._wiring.plan.duration_ns
         work = (self._flows, self._options, self._hosts, realtime_ns, stop_ns, self._folder)
@@ -107,8 +108,11 @@ class Workload:
             raise PlanError(f"--pcap-links: {len(links)} links are too many, {MOST_LINKS} at most: use --pcap")
         return list(links.values())
 
-    def _attack(self) -> None:
-        """At every satellite, on the way up: what comes from a terminal and goes to the gateway."""
+    def _crossings(self) -> list[Crossing]:
+        """At every satellite, on the way up: what comes from a terminal and goes to the gateway.
+
+        Made before the fork: a child that spoke on the nodes' netlink sockets would take the player's answers.
+        """
         wiring = self._wiring
         crossings = []
         for link in wiring.plan.links:
@@ -132,6 +136,9 @@ class Workload:
                     destination_mac=_mac(onward.mac),
                 )
             crossings.append(crossing)
+        return crossings
+
+    def _attack(self, crossings: list[Crossing]) -> None:
         network = [host.udp for host in self._hosts.values()]
         run_adversary(self._action, self._every, crossings, lambda: False, self._folder / LEDGER, network=network)
 
