@@ -94,9 +94,8 @@ def send(
 
     associations = load_keys(keys)
     index = standalone.pick(associations, dscp)
-    sending = standalone.Sending(to, rate, duration, size, port, bind)
-    standalone.use_up(keys, associations[index])
-    document = standalone.send(sending, associations[index], index)
+    sending = standalone.Sending(standalone.resolve(to), rate, duration, size, port, bind)
+    document = standalone.send(sending, keys, associations[index], index)
     if form == "json":
         _print_json(document)
     else:
