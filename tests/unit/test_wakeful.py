@@ -23,7 +23,7 @@ def kernel_says_us() -> int:
 
 def requests() -> int:
     """How many descriptors of this process ask."""
-    return sum(os.readlink(link) == str(DEVICE) for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
+    return sum(link.readlink() == DEVICE for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
 
 
 @pytest.mark.skipif(not os.access(DEVICE, os.R_OK | os.W_OK), reason=f"{DEVICE} is root's, or not there")
