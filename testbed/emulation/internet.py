@@ -71,14 +71,11 @@ class Internet:
         pages = web.parse_web([flow for flow in declared if flow["kind"] == web.KIND], wiring.lans)
         transfers = bulk.parse_tcp([flow for flow in declared if flow["kind"] == bulk.KIND], wiring.lans)
         self._wiring, self._folder = wiring, folder
-        self._family = 1 if wiring.plan.traffic.get("access") == "ipv6" else 0
         self._pages = list(enumerate(pages, WEB_PORT))
         self._transfers = list(enumerate(transfers, BULK_PORT))
         self._stack = ExitStack()
         self._clients: list[Child] = []
         self._work: list[tuple[str, Callable[[int], None]]] = []
-        if self._family and any(flow.protect == "xfrm" for flow in transfers):
-            raise PlanError(f"plan of {wiring.plan.topology}: protect=xfrm with access=ipv6 is refused: use none")
         for flow in pages:
             if not self._reaches(flow.src, flow.dst):
                 raise PlanError(
@@ -147,7 +144,7 @@ class Internet:
         return self._wiring.nodes[name].namespace
 
     def _address(self, name: str) -> str:
-        return str(self._wiring.lans[name].host[self._family])
+        return str(self._wiring.lans[name].host[0])
 
     def _tunnel_end(self, name: str) -> End:
         interface, router = self._wiring.nodes[name].emulated_interfaces()[0], self._wiring.lans[name].router[0]
@@ -179,7 +176,7 @@ class Internet:
                 site.digests,
                 contexts[1],
                 mine.certificate,
-                partial(pages.open_stream, flow.dscp, ipv6=":" in address[0]),
+                partial(pages.open_stream, flow.dscp),
                 address,
             )
 

@@ -45,13 +45,11 @@ def plan() -> Plan:
 
 
 @pytest.fixture
-def wiring(request: pytest.FixtureRequest) -> Iterator[Wiring]:
-    traffic = {"access": request.param} if hasattr(request, "param") else {}
-    with running(replace(plan(), traffic=traffic), impaired=False) as net:
+def wiring() -> Iterator[Wiring]:
+    with running(plan(), impaired=False) as net:
         yield net.topo.emulation.wiring
 
 
-@pytest.mark.parametrize("wiring", ["cgnat", "ipv6"], indirect=True)
 def test_pages_and_transfers_both_ways_beside_each_other(wiring: Wiring, tmp_path: Path) -> None:
     internet = Internet(wiring, tmp_path, [PAGE, UPLOAD, DOWNLOAD])
     assert internet.clear_tcp_ports == (8443, 5201, 5202)
@@ -74,7 +72,6 @@ def test_pages_and_transfers_both_ways_beside_each_other(wiring: Wiring, tmp_pat
     reverse = {}
     for name in ("upload", "download"):
         start = json.loads((tmp_path / "internet" / f"{name}.iperf3.json").read_text())["start"]
-        assert (":" in start["connecting_to"]["host"]) == (wiring.plan.traffic["access"] == "ipv6")
         reverse[name] = start["test_start"]["reverse"]
     assert reverse == {"upload": 0, "download": 1}  # the host behind the NAT asks, whoever sends
 
@@ -111,12 +108,6 @@ def test_no_services_leave_nothing(wiring: Wiring, tmp_path: Path) -> None:
     internet.finish()
     internet.close()
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("wiring", ["ipv6"], indirect=True)
-def test_the_kernels_tunnel_is_ipv4(wiring: Wiring, tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match="protect=xfrm with access=ipv6 is refused"):
-        Internet(wiring, tmp_path, [UPLOAD | {"protect": "xfrm"}])
 
 
 def test_flows_are_split_by_kind() -> None:
