@@ -64,7 +64,7 @@ def _audit_checks(evidence: Evidence) -> Iterator[Check]:
     yield _path_delay(audit)
     yield _unplanned_losses(audit)
     yield _read_back(audit)
-    yield _ticks(audit)
+    yield _ticks(audit, evidence.plan)
 
 
 def _domain_checks(evidence: Evidence) -> Iterator[Check]:
@@ -216,7 +216,9 @@ def _read_back(audit: dict[str, Any]) -> Check:
     return _verdict("read-back", reasons, detail)
 
 
-def _ticks(audit: dict[str, Any]) -> Check:
+def _ticks(audit: dict[str, Any], plan: Plan) -> Check:
+    if not audit["ticks"] and not _changes(plan):
+        return Check("ticks", True, "the plan changes nothing", judged=False)
     late, ticks, lateness_ms = audit["late_ticks"], audit["ticks"], audit["tick_late_ms"]
     worst_ms = lateness_ms["max"] if lateness_ms else 0.0
     reasons = []
@@ -225,6 +227,11 @@ def _ticks(audit: dict[str, Any]) -> Check:
     elif late:
         reasons.append(f"player: {late:,} of {ticks:,} ticks were late, the worst by {worst_ms:.1f} ms")
     return _verdict("ticks", reasons, f"{late:,} of {ticks:,} ticks late; at most {worst_ms:.1f} ms behind the plan")
+
+
+def _changes(plan: Plan) -> bool:
+    """Is there anything to play after the first instant?"""
+    return bool((plan.steps["time_ns"] > 0).any()) or any(route.time_ns > 0 for route in plan.routes)
 
 
 def _counts(counts: dict[str, int]) -> str:
