@@ -116,8 +116,8 @@ def _connection(host: str, tunnel: Tunnel, options: Options) -> list[str]:
         f"remote_addrs = {other.address if begins else '%any'}",  # behind a NAT it has another
         f"proposals = {IKE_PROPOSAL}",
         "encap = yes",
-        "mobike = yes",
-        f"dpd_delay = {_DPD_S}",
+        "mobike = no",  # with it the responder follows only after an earlier probe of the NAT, which traffic holds up
+        f"dpd_delay = {_DPD_S if begins else _GRACE_S:g}",
         f"rekey_time = {options.ike_rekey_s if begins else 0:g}",
         "rand_time = 0",
         f"ppk_id = {tunnel.name}",

@@ -1,0 +1,68 @@
+"""strongSwan's charon with the kernel's own ESP (XFRM) over real delay: renewals, handovers, and a NAT that changes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from netem_line import MS, command
+from swan_lab import TUNNEL_NAME, Tunnelled, tunnelled
+
+from testbed.emulation.swan.config import Options
+from testbed.emulation.swan.watch import renewals, sources
+from testbed.kernel.queues import Impairment
+
+LINK, NEARER = Impairment(5 * MS, 0.0, 10_000), Impairment(1 * MS, 0.0, 10_000)
+FARTHER = Impairment(25 * MS, 0.0, 10_000)
+RATE_PPS = 500.0
+
+
+def took_s(lab: Tunnelled, what: str = "child") -> list[float]:
+    return [renewal.took_s for renewal in renewals(lab.charons.log("rome")) if renewal.what == what]
+
+
+def refused(lab: Tunnelled) -> dict[str, int]:
+    """What the kernels of both hosts have refused of ESP, by reason."""
+    found: dict[str, int] = {}
+    for space in lab.hosts.values():
+        for line in command(space, "cat", "/proc/net/xfrm_stat").splitlines():
+            name, count = line.split()
+            found[name] = found.get(name, 0) + int(count)
+    return {name: count for name, count in found.items() if count}
+
+
+def test_keys_are_renewed_while_the_delay_changes_and_nothing_is_lost(tmp_path: Path) -> None:
+    with tunnelled(tmp_path, Options(rekey_s=1.0), LINK) as lab:
+        states = command(lab.hosts["milan"], "ip", "-d", "xfrm", "state")
+        assert states.count("flag af-unspec esn") == 2, states
+        assert states.count("replay_window 1024") == 1, states  # of what comes in
+        assert "espinudp sport 4500" in states
+        assert "/PPK" in lab.associations("rome")
+        lab.send(RATE_PPS, lambda: len(took_s(lab)) >= 1)
+        for number, delay in enumerate((FARTHER, NEARER, FARTHER, LINK), start=2):
+            lab.network.change(delay)
+            lab.send(RATE_PPS, lambda number=number: len(took_s(lab)) >= number)  # type: ignore[misc]
+        lab.charons.swanctl("rome", "--rekey", "--ike", TUNNEL_NAME)
+        lab.send(RATE_PPS, lambda: lab.flowing())
+        print("took", took_s(lab), took_s(lab, "ike"), "sent", lab.up.sent, "each way")
+        assert len(took_s(lab, "ike")) == 1
+        assert [stream.lost for stream in lab.streams] == [[], []]
+        assert [stream.duplicated for stream in lab.streams] == [0, 0]
+        assert refused(lab) == {}
+
+
+def test_the_kernel_follows_a_nat_that_forgets_and_another_pop(tmp_path: Path) -> None:
+    with tunnelled(tmp_path, Options(), LINK) as lab:
+        lab.send(RATE_PPS, lab.flowing)
+        identity, first = lab.identity(), lab.peer()
+        at = lab.up.sent
+        lab.network.forget()
+        lab.send(RATE_PPS, lambda: lab.flowing(at) and lab.peer() != first)
+        forgotten = [lab.outage_s(stream, 0) for stream in lab.streams]
+        assert lab.peer()[0] == first[0] == "10.0.2.1"
+        at = lab.up.sent
+        lab.network.fail_over()
+        lab.send(RATE_PPS, lambda: lab.flowing(at) and lab.peer()[0] == "10.0.3.1")
+        assert lab.identity() == identity  # followed each time, not made anew
+        print("outages", forgotten, [lab.outage_s(stream, at) for stream in lab.streams])
+        print(sources(lab.charons.log("milan")))
+        assert refused(lab) == {}
