@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ POPS: Final = ("pop-a", "pop-b")
 ROME, MILAN = End("rome", "100.64.0.1", "10.64.0.1"), End("milan", "198.51.100.2", "10.64.1.1")
 TUNNEL_NAME: Final = "rome-milan"
 PATIENCE_S: Final = 60.0
+_LOOK_S: Final = 0.5
 _ENOUGH: Final = 50  # packets in a row: it flows again
 _QUEUE_PACKETS: Final = 10_000  # of a TUN interface, so that a charon that does not get its turn loses nothing
 
@@ -70,8 +72,6 @@ class Network:
         for name in POPS:
             self.route(name, "100.64.0.0/24", "ut")
             self._translate(name)
-        for end in (ROME, MILAN):
-            self.netlinks[end.host].send([links.address(1, ipaddress.ip_address(end.inner), 32)])
 
     def close(self) -> None:
         for name, space in self.spaces.items():
@@ -159,8 +159,12 @@ class Tunnelled:
             stream.close()
         self.charons.close()
 
+    def kill(self, host: str) -> None:
+        """A charon, without a word to anybody."""
+        os.kill(int((self.charons.folder / host / "charon.pid").read_text()), signal.SIGKILL)
+
     def send(self, rate_pps: float, done: Callable[[], bool]) -> None:
-        """Both ways at that rate until it is so, then take in what is in flight. Asked ten times a second."""
+        """Both ways at that rate until it is so, which is asked twice a second; then take in what is in flight."""
         gap_s, deadline = 1 / rate_pps, time.monotonic() + PATIENCE_S
         due_s, look_s = time.monotonic(), 0.0
         while True:
@@ -170,7 +174,7 @@ class Tunnelled:
                 if done():
                     break
                 assert now_s < deadline, "it did not come about in a minute"
-                look_s = now_s + 0.1
+                look_s = now_s + _LOOK_S
             if now_s < due_s:
                 time.sleep(due_s - now_s)
             self.times_s.append(time.monotonic())
@@ -185,7 +189,7 @@ class Tunnelled:
             stream.drain()
 
     def flowing(self, since: int = 0) -> bool:
-        """Have the last _ENOUGH packets arrived that did, in each direction, one after the other, all sent after `since`?"""
+        """Did the last _ENOUGH that arrived, each way, come without a gap, and were they sent after `since`?"""
         for stream in self.streams:
             last = stream.arrived[-_ENOUGH:]
             if len(last) < _ENOUGH or last != list(range(last[0], last[0] + _ENOUGH)) or last[0] < since:

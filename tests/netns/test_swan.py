@@ -6,22 +6,26 @@ tests/netem/test_swan.py. What a busy machine's queues lose is counted by its ke
 
 from __future__ import annotations
 
+import ipaddress
 import os
-import re
-import signal
 import stat
 import subprocess
-import time
+import sys
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from swan_lab import TUNNEL_NAME, tunnelled, unpacked
+from kernel_lab import wait_for
+from netem_line import command
+from swan_lab import MILAN, ROME, TUNNEL_NAME, tunnelled, unpacked
 
-from testbed.emulation.swan.config import End, Options, Tunnel, swanctl
+from testbed.emulation.swan import config
+from testbed.emulation.swan.config import Options, Tunnel, swanctl
 from testbed.emulation.swan.daemons import Charons
 from testbed.emulation.swan.watch import renewals, sources
 from testbed.ground.errors import RunError
-from testbed.kernel.namespaces import Namespace
+from traffic.timestamps import open_tap, receive
 
 pytestmark = pytest.mark.netns
 
@@ -48,7 +52,6 @@ def test_keys_are_renewed_under_load_and_nothing_is_lost(tmp_path: Path) -> None
         kinds = [renewal.what for renewal in renewals(lab.charons.log("rome"))]
         assert kinds.count("ike") == 1
         sent, lost = lab.up.sent, sum(len(stream.lost) for stream in lab.streams)
-        print("renewals", renewals(lab.charons.log("rome")), "sent", sent, "lost", lost, "starved", lab.starved())
         assert sent > 4 * REKEY_S * 20
         assert lost <= lab.starved()
         assert [stream.duplicated for stream in lab.streams] == [0, 0]
@@ -64,7 +67,6 @@ def test_a_nat_that_forgets_is_followed(tmp_path: Path) -> None:
         lab.send(RATE_PPS, lambda: lab.flowing(at) and lab.peer() != address_before)
         assert lab.identity() == before  # followed, not made anew
         assert lab.peer()[0] == address_before[0]
-        print("outages", [lab.outage_s(stream, at) for stream in lab.streams])
 
 
 def test_another_pop_takes_over(tmp_path: Path) -> None:
@@ -77,4 +79,101 @@ def test_another_pop_takes_over(tmp_path: Path) -> None:
         lab.send(RATE_PPS, lambda: lab.flowing(at) and lab.peer()[0] == "10.0.3.1")
         assert lab.identity() == before
         assert {address for _, address, _ in sources(lab.charons.log("milan"))} == {"10.0.2.1", "10.0.3.1"}
-        print("outages", [lab.outage_s(stream, at) for stream in lab.streams])
+
+
+def test_nothing_leaves_in_the_clear_with_the_tunnel_or_without(tmp_path: Path) -> None:
+    with tunnelled(tmp_path, CALM) as lab:
+        with lab.network.spaces["ut"].entered():
+            tap = open_tap("ut-0")
+        with tap:
+            lab.send(RATE_PPS, lab.flowing)
+            under_way = receive(tap)
+            lab.kill("rome")
+            wait_for(lambda: "ipsec0" not in command(lab.hosts["rome"], "ip", "-br", "link"))
+            for _ in range(20):
+                with pytest.raises(OSError, match=r"No route to host"):
+                    lab.up.send()
+            command(lab.hosts["rome"], "ping", "-c1", "-W10", MILAN.address)  # the way is there
+            frames = [frame for frame, _, _ in [*under_way, *receive(tap)] if frame[12:14] == b"\x08\x00"]
+        inner = ipaddress.ip_address(ROME.inner).packed
+        assert not [frame for frame in frames if frame[26:30] == inner or frame[30:34] == inner]
+        kinds = Counter((frame[23], int.from_bytes(frame[36:38], "big")) for frame in frames if frame[23] == 17)
+        assert kinds[17, 4500] > 50
+        assert set(kinds) == {(17, 4500)}
+        wait_for(lambda: "charon of rome ended with code -9" in complaint(lab.charons))
+
+
+def test_another_post_quantum_key_makes_no_tunnel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def altered(host: str, tunnels: list[Tunnel], options: Options) -> str:
+        return swanctl(
+            host, [replace(tunnel, ppk="00" * 32) if host == "milan" else tunnel for tunnel in tunnels], options
+        )
+
+    monkeypatch.setattr(config, "swanctl", altered)
+    with (
+        pytest.raises(RunError, match=r"^swanctl --initiate at rome: .*charon: .*AUTH"),
+        tunnelled(tmp_path, CALM),
+    ):
+        pass
+    assert charons_in(tmp_path) == []
+
+
+def test_nothing_stays_behind(tmp_path: Path) -> None:
+    root = unpacked().root
+    before = sorted(str(path) for path in root.rglob("*"))
+    mounts = Path("/proc/self/mounts").read_text()
+    with tunnelled(tmp_path, CALM) as lab:
+        assert len(charons_in(tmp_path)) == 2
+        at_work = lab.charons.folder
+        secret = [at_work, *at_work.glob("*"), *at_work.glob("*/*.conf"), *at_work.glob("*/*.log")]
+        assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in secret} == {0}
+        assert Path("/proc/self/mounts").read_text() == mounts
+    assert charons_in(tmp_path) == []
+    assert Path("/proc/self/mounts").read_text() == mounts
+    assert sorted(str(path) for path in root.rglob("*")) == before
+    kept = sorted(path for path in (tmp_path / "swan").rglob("*") if path.is_file())
+    names = ["charon.log", "strongswan.conf", "swanctl.conf"]
+    assert [str(path.relative_to(tmp_path / "swan")) for path in kept] == [
+        f"{host}/{name}" for host in ("milan", "rome") for name in names
+    ]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in kept} == {0o600}
+
+
+def test_charons_die_with_a_runner_that_is_killed(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from swan_lab import tunnelled; from test_swan import CALM\n"
+        "with tunnelled(Path(sys.argv[1]), CALM): print('up', flush=True); time.sleep(600)"
+    )
+    paths = os.pathsep.join([str(Path.cwd()), *(str(Path(__file__).parents[1] / tier) for tier in ("netns", "netem"))])
+    runner = subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": paths}
+    )
+    assert runner.stdout is not None
+    try:
+        with runner.stdout:
+            assert runner.stdout.readline() == b"up\n"
+        assert len(charons_in(tmp_path)) == 2
+    finally:
+        runner.kill()
+        runner.wait()
+    wait_for(lambda: not charons_in(tmp_path))
+
+
+def complaint(charons: Charons) -> str:
+    try:
+        charons.check()
+    except RunError as error:
+        return str(error)
+    return ""
+
+
+def charons_in(folder: Path) -> list[int]:
+    """Processes of charons whose files lie in that folder, by the file that takes what they complain of."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "comm").read_text() == "charon\n" and (process / "fd/2").readlink().is_relative_to(folder):
+                found.append(int(process.name))
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has just ended
+    return found

@@ -1,9 +1,9 @@
 """Charon as a process in each host, with files of its own, gone with the runner.
 
 strongSwan need not be installed: `scripts/strongswan` unpacks Debian's packages into a folder. Charon looks for its
-plugins and writes its files at paths that it was built with. So it gets a view of its own of the file tree: the unpacked
-folder as its root, the system's libraries bound into it, and a folder of the run as its /run. That view is a mount
-namespace and ends with the process; the machine's own tree is not touched.
+plugins and writes its files at paths that it was built with. So it gets a view of its own of the file tree: the
+unpacked folder as its root, the system's libraries bound into it, and a folder of the run as its /run. That view is a
+mount namespace and ends with the process; the machine's own tree is not touched.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Final
 
 from testbed.emulation.children import die_with_parent
 from testbed.emulation.swan import config
-from testbed.emulation.swan.config import LOG, Options, Tunnel
+from testbed.emulation.swan.config import LOG, End, Options, Tunnel
 from testbed.ground.errors import MachineError, RunError
 from testbed.kernel.namespaces import Namespace
 
@@ -72,8 +72,10 @@ class Charons:
         spaces: Mapping[str, Namespace],
         options: Options,
     ) -> None:
-        """Start, and wait until every tunnel is up. `folder`: a new one, which keeps their files in the end; `spaces`:
-        namespaces by host. Raises RunError with the last words of one that fails.
+        """Start, and wait until every tunnel is up; the hosts have their inner addresses then.
+
+        `folder`: a new one, which keeps their files in the end; `spaces`: namespaces by host. Raises RunError with the
+        last words of one that fails.
         """
         self._installation, self._kept, self._spaces = installation, folder, spaces
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -90,6 +92,9 @@ class Charons:
                 _write(own / "swanctl.conf", config.swanctl(host, its, options))
                 self._start(host)
             self._wait(hosts)
+            for tunnel in tunnels:
+                self._fence(tunnel.initiator, tunnel.responder)
+                self._fence(tunnel.responder, tunnel.initiator)
             for host in hosts:
                 self.swanctl(host, "--load-all", "--file", "/run/swanctl.conf")
             for tunnel in tunnels:
@@ -178,6 +183,23 @@ class Charons:
                 preexec_fn=enter,
                 env=_ENVIRONMENT,
             )
+
+    def _fence(self, own: End, other: End) -> None:
+        """Give a host its inner address, and no way to the other's but the tunnel: charon's own routes come first.
+
+        Without the tunnel the kernel refuses such packets, where the default route would carry them in the clear.
+        """
+        commands = f"address replace {own.inner} dev lo\nroute replace unreachable {other.inner}\n"
+        done = subprocess.run(
+            ["ip", "-batch", "-"],
+            input=commands,
+            capture_output=True,
+            text=True,
+            preexec_fn=self._spaces[own.host].enter,
+            check=False,
+        )
+        if done.returncode:
+            raise RunError(f"inner addresses at {own.host}: ip: {done.stderr.strip()}")
 
     def _wait(self, hosts: Sequence[str]) -> None:
         deadline = time.monotonic() + _READY_S
