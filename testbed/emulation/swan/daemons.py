@@ -113,7 +113,9 @@ class Charons:
         self.close()
 
     def close(self) -> None:
-        """End them all; keep configuration and logs, which only their owner may read."""
+        """End them all; keep configuration and logs, which only their owner may read. Again: nothing more."""
+        if not self._folder.exists():
+            return
         for process in self._processes.values():
             process.terminate()
         for process in self._processes.values():
