@@ -10,9 +10,7 @@ from testbed.plan.losses import NO_LOSS
 from testbed.plan.policies import POLICIES
 from testbed.plan.scenario import OUTAGES_MS, Access, Choice, Losses, Parameter, Switch, Whole
 from testbed.plan.variation import WORDS, Variation, VariationName, variation
-
-POWERS_OF_TWO = tuple(str(2**exponent) for exponent in range(11))
-"""What a kernel filter can select by the low bits of a sequence number."""
+from topologies.threats import THREATS, threat
 
 KEYS = ("manual", "cnsa2", "eu-hybrid", "classic")
 """The profiles of traffic.profiles, and keys made for the run."""
@@ -30,6 +28,8 @@ VARIATION: Final = Choice(
 
 LOST: Final = Losses("lost", "none", "gateways and PoPs out of service, with seconds from the start: gw-foggia@20-40")
 
+LASERS: Final = Switch("lasers", "off", "links between satellites")
+
 ROUTING: Final = Choice(
     "routing", "plan", "who sets the routes: the plan, or FRR (OSPF) in every router", ("plan", "frr")
 )
@@ -40,10 +40,9 @@ TRAFFIC: Final[tuple[Parameter, ...]] = (
     Choice("profile", "manual", "where keys come from: by hand, or by an exchange with these algorithms", KEYS),
     Whole("rekey_s", "3600", "seconds after which keys are renewed; with a profile other than manual", 1, 86_400),
     Choice("generator", "struct", "what builds the packets; Scapy gets fewer to build", ("struct", "scapy")),
-    Choice("adversary", "none", "what an attacker on the path does", ("none", "bitflip", "replay", "plaintext")),
-    Choice("adversary_every", "64", "the attacker acts on one packet in this many", POWERS_OF_TWO),
+    *THREATS,
 )
-"""Parameters that the traffic package gives meaning: a plan's `traffic` has each by its name."""
+"""Parameters that the traffic package gives meaning: see `traffic_of`."""
 
 FEEDER_BPS = 1_000_000_000
 """Assumption: a gateway's share for these users; never the bottleneck."""
@@ -127,4 +126,5 @@ def lasers_rule(*, on: bool) -> str:
 
 def traffic_of(values: Mapping[str, Any]) -> dict[str, Any]:
     """A plan's `traffic` from a topology's values."""
-    return {parameter.name: values[parameter.name] for parameter in TRAFFIC}
+    named = [parameter.name for parameter in TRAFFIC if parameter not in THREATS and parameter.name in values]
+    return {name: values[name] for name in named} | threat(values)

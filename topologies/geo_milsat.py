@@ -80,7 +80,7 @@ def scenario(**parameters: str) -> Scenario:
     access = Access(order="hold", outage_ns=0, policy="highest", landing_by="delay")
     return Scenario(
         name=NAME,
-        title=TITLE,
+        title=asked.title(TITLE),
         terminals=asked.terminals(mask_deg, USER_UP_BPS, USER_DOWN_BPS),
         gateways=(Gateway("gw-vigna", VIGNA_DI_VALLE, mask_deg, ("pop-vigna",), FEEDER_BPS, "IT"),),
         pops=(Pop("pop-vigna", VIGNA_DI_VALLE),),

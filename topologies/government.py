@@ -9,7 +9,8 @@ from typing import Final
 from testbed.orbits.sites import Site
 from testbed.plan.scenario import Carrier, Centre, Choice, Terminal
 from topologies import sites
-from topologies.services import Flow, bulk, government
+from topologies.services import Flow, bulk
+from topologies.services import services as offered
 
 SITES: Final = Choice(
     "sites",
@@ -23,6 +24,9 @@ DATA_CENTRES: Final[Mapping[str, tuple[Site, str]]] = {
     "dc-milan": (sites.MILAN, "ce-milan"),
 }
 """Host to its place and its router."""
+
+_TITLES: Final = ("Rome and Taranto to a data centre in Rome", "twelve sites to data centres in Rome and Milan")
+"""In a topology's title: two, twelve."""
 
 _TWO: Final = (sites.ROME, sites.TARANTO)
 _NORTH: Final = (sites.TORINO, sites.VENEZIA, sites.GENOVA, sites.BOLOGNA)
@@ -39,6 +43,10 @@ class Users:
     centres: Mapping[str, tuple[Site, str]]
     pairs: tuple[tuple[str, str], ...]
 
+    def title(self, title: str) -> str:
+        """A topology's title, which speaks of two, made to speak of these."""
+        return title if len(self.places) == len(_TWO) else title.replace(*_TITLES)
+
     def terminals(self, mask_deg: float, up_bps: int, down_bps: int) -> tuple[Terminal, ...]:
         """Each place behind a terminal of its own."""
         return tuple(Terminal(host, site, mask_deg, up_bps, down_bps) for host, site in self.places.items())
@@ -47,10 +55,10 @@ class Users:
         """The data centres, reached from that PoP."""
         return tuple(Centre(host, site, router, pop, carrier) for host, (site, router) in self.centres.items())
 
-    def flows(self, duration_ns: int, *, light: bool = False) -> tuple[Flow, ...]:
+    def flows(self, duration_ns: int, *, services: str = "basic", light: bool = False) -> tuple[Flow, ...]:
         """Calls and documents of Rome and Taranto, and beyond them a thin stream up from every pair; 350 packets/s or
-        400. `light`: what Scapy can build."""
-        main = government(duration_ns, "rome", "taranto", "dc-rome", light=light)
+        400. `services`: of the parameter of that name. `light`: what Scapy can build."""
+        main = offered(services, duration_ns, "rome", "taranto", "dc-rome", light=light)
         rate_pps = 1 if light else _REPORT_PPS
         return (
             *main,

@@ -37,7 +37,7 @@ NAME = "iris2"
 TITLE = "Italian government on IRIS²: Rome and Taranto to a data centre in Rome, over low and medium orbits"
 
 ORBITS = {"both": (0.0, inf), "leo": (0.0, RELAY_FROM_M), "meo": (RELAY_FROM_M, inf)}
-"""Least and greatest mean altitude of the satellites used, m."""
+"""Least and greatest mean altitude of the satellites that serve, m."""
 
 LANDING = {"europe": (), "italy": ("IT",)}
 
@@ -99,7 +99,7 @@ def scenario(**parameters: str) -> Scenario:
     )
     return Scenario(
         name=NAME,
-        title=TITLE,
+        title=asked.title(TITLE),
         terminals=asked.terminals(mask_deg, USER_UP_BPS, USER_DOWN_BPS),
         gateways=tuple(
             Gateway(f"gw-{site.name}", site, mask_deg, ("pop-rome",), FEEDER_BPS, country)
@@ -118,7 +118,7 @@ def scenario(**parameters: str) -> Scenario:
         flows=lambda duration_ns: asked.flows(duration_ns, light=values["generator"] == "scapy"),
         constellation=("iris2",),
         lost=parse_losses(values["lost"]),
-        lasers=Lasers(relay=values["orbits"] == "both") if values["lasers"] else None,
+        lasers=Lasers(relay=True) if values["lasers"] else None,
         traffic=traffic_of(values),
         parameters=values,
         assumptions=(

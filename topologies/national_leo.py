@@ -12,13 +12,14 @@ from testbed.emulation.planned import planned_topo
 from testbed.orbits.lasers import Lasers
 from testbed.plan.delays import Overheads
 from testbed.plan.losses import parse_losses
-from testbed.plan.scenario import Access, Gateway, Parameter, Pop, Scenario, Switch, Whole, parse_parameters
+from testbed.plan.scenario import Access, Gateway, Parameter, Pop, Scenario, Whole, parse_parameters
 from testbed.plan.sovereignty import Sovereignty
 from topologies.common import (
     CORE_BUFFER_NS,
     FEEDER_BPS,
     FIBRE_BPS,
     HANDOVER,
+    LASERS,
     LOST,
     ORDER_ASSUMPTIONS,
     POLICY,
@@ -40,7 +41,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     *HANDOVER,
     replace(POLICY, default="least-handover"),
     Whole("mask_deg", "10", "least elevation of a satellite, degrees, for users and gateways", 5, 40),
-    Switch("lasers", "off", "links between satellites"),
+    LASERS,
     LOST,
     *TRAFFIC,
 )
@@ -86,7 +87,7 @@ def scenario(**parameters: str) -> Scenario:
     )
     return Scenario(
         name=NAME,
-        title=TITLE,
+        title=asked.title(TITLE),
         terminals=asked.terminals(mask_deg, USER_UP_BPS, USER_DOWN_BPS),
         gateways=tuple(
             Gateway(f"gw-{site.name}", site, mask_deg, ("pop-rome",), FEEDER_BPS, country)

@@ -90,3 +90,13 @@ VIGNA_DI_VALLE: Final = Site("vigna", 42.08, 12.21)
 
 ROME_POP: Final = Site("rome", 41.90, 12.49)
 """Assumption: where a system of Italy or of Europe hands over to the government's network."""
+
+# People with phones. Assumption: the town's centre; a fishing boat in the Ionian Sea.
+AMATRICE: Final = Site("amatrice", 42.63, 13.29, 955.0)
+IONIAN: Final = Site("ionian", 37.0, 18.5)
+
+# The Navy's. Assumption: positions as maps show them.
+SANTA_ROSA: Final = Site("santarosa", 41.99, 12.38)
+"""The Navy's headquarters at Rome."""
+LA_SPEZIA: Final = Site("spezia", 44.10, 9.83)
+AUGUSTA: Final = Site("augusta", 37.23, 15.22)

@@ -11,27 +11,28 @@ from typing import Any
 
 from testbed.emulation.planned import planned_topo
 from testbed.ground.errors import ScenarioError
+from testbed.orbits.lasers import Lasers
 from testbed.plan.capacity import ITALY, Capacity
 from testbed.plan.delays import Overheads
 from testbed.plan.losses import parse_losses
 from testbed.plan.scenario import (
     Access,
     Carrier,
-    Centre,
     Choice,
     Gateway,
     Parameter,
     Pop,
     Scenario,
-    Terminal,
     Whole,
     parse_parameters,
 )
+from testbed.plan.sovereignty import Sovereignty
 from topologies.common import (
     CORE_BUFFER_NS,
     FEEDER_BPS,
     FIBRE_BPS,
     HANDOVER,
+    LASERS,
     LOST,
     ORDER_ASSUMPTIONS,
     POLICY,
@@ -41,11 +42,15 @@ from topologies.common import (
     USER_BUFFER_NS,
     VARIATION,
     access_rules,
+    lasers_rule,
+    traffic_of,
     variation_of,
     variation_rule,
 )
-from topologies.services import government
-from topologies.sites import FRANKFURT_POP, LANDING, MILAN_POP, ROME, STARLINK_GATEWAYS, TARANTO
+from topologies.government import SITES, users
+from topologies.internet import INTERNET, internet
+from topologies.services import SERVICES
+from topologies.sites import FRANKFURT_POP, LANDING, MILAN_POP, STARLINK_GATEWAYS
 
 NAME = "starlink-italy"
 TITLE = "Italian government on Starlink: Rome and Taranto to a data centre in Rome, via the Milan PoP"
@@ -54,6 +59,7 @@ RAIN_PERCENT = ("1", "0.1", "0.01")
 """What P.618 says of a year, as in docs/radio.md."""
 
 PARAMETERS: tuple[Parameter, ...] = (
+    SITES,
     *HANDOVER,
     POLICY,
     VARIATION,
@@ -69,9 +75,12 @@ PARAMETERS: tuple[Parameter, ...] = (
     ),
     Whole("load", "0", "percent of the cell that others take beyond the everyday; with capacity=slots", 0, 99),
     Choice("rain", "off", "weather as bad as in this percent of the year; with capacity=slots", ("off", *RAIN_PERCENT)),
+    LASERS,
     ROUTING,
     Choice("domains", "one", "who runs the routers: one for all, or operator, carrier, government", ("one", "three")),
+    SERVICES,
     *TRAFFIC,
+    INTERNET,
 )
 
 MASK_DEG = 25.0
@@ -84,6 +93,16 @@ USER_DOWN_BPS = 282_000_000
 MINIMUM_ALTITUDE_M = 440_000.0
 """Satellites below serve phones (direct to cell, 335-375 km on 2026-06-14), or are on their way up or down."""
 
+SOVEREIGNTY = Sovereignty(
+    landing="Italy; with landing=europe or any also where those gateways stand",
+    operator="SpaceX",
+    jurisdiction="United States",
+    keys="the government end to end; the operator for its own links",
+    off="SpaceX, by account or by area; the United States by its law",
+)
+
+NO_LASERS = "there are no laser links, and satellites are not limited by load"
+
 ASSUMPTIONS = (
     "fibre routes are 1.5 times the great circle, at a group index of 1.468",
     "access adds 13.4 ms of round trip in all, 8.3 ms up, 4.1 ms down and 0.5 ms each way at the gateway",
@@ -92,7 +111,7 @@ ASSUMPTIONS = (
     "the user link's best-effort buffer holds 80 ms of its rate, other buffers 10 ms",
     "a satellite lands at one gateway at a time and keeps it while it sees it for a whole slot",
     "terminals keep their satellite for whole slots (they stand still and see the sky freely)",
-    "there are no laser links, and satellites are not limited by load",
+    NO_LASERS,
     "satellites below 440 km of mean altitude do not serve broadband terminals",
     "links lose nothing outside handovers and outages",
     "links are made 1 s before their slot and kept 1 s after it",
@@ -123,24 +142,22 @@ def scenario(**parameters: str) -> Scenario:
         Pop("pop-milan", MILAN_POP),
         *((Pop("pop-frankfurt", FRANKFURT_POP),) if values["fallback"] != "none" else ()),
     )
+    asked = users(values["sites"])
     three = values["domains"] == "three"
     drawn = values["capacity"] == "slots"
     if not drawn and (values["rain"] != "off" or values["load"]):
         raise ScenarioError(f"{NAME}: rain and load act on rates drawn for each slot: add -p capacity=slots")
     return Scenario(
         name=NAME,
-        title=TITLE,
-        terminals=(
-            Terminal("rome", ROME, MASK_DEG, USER_UP_BPS, USER_DOWN_BPS),
-            Terminal("taranto", TARANTO, MASK_DEG, USER_UP_BPS, USER_DOWN_BPS),
-        ),
+        title=asked.title(TITLE),
+        terminals=asked.terminals(MASK_DEG, USER_UP_BPS, USER_DOWN_BPS),
         gateways=tuple(
             Gateway(f"gw-{site.name}", site, MASK_DEG, tuple(pop.name for pop in pops), FEEDER_BPS, country)
             for site, country in STARLINK_GATEWAYS.items()
         ),
         pops=pops,
-        centres=(Centre("dc-rome", ROME, "ce-rome", "pop-milan", Carrier("pe-milan", MILAN_POP) if three else None),),
-        pairs=(("rome", "dc-rome"), ("taranto", "dc-rome")),
+        centres=asked.behind("pop-milan", Carrier("pe-milan", MILAN_POP) if three else None),
+        pairs=asked.pairs,
         minimum_altitude_m=MINIMUM_ALTITUDE_M,
         access=access,
         overheads=(overheads := Overheads()),
@@ -148,17 +165,20 @@ def scenario(**parameters: str) -> Scenario:
         fibre_bps=FIBRE_BPS,
         user_buffer_ns=USER_BUFFER_NS,
         core_buffer_ns=CORE_BUFFER_NS,
-        flows=lambda duration_ns: government(
-            duration_ns, "rome", "taranto", "dc-rome", light=values["generator"] == "scapy"
+        flows=lambda duration_ns: (
+            *asked.flows(duration_ns, services=values["services"], light=values["generator"] == "scapy"),
+            *internet(values["internet"], "rome", "dc-rome", duration_ns),
         ),
         lost=parse_losses(values["lost"]),
+        lasers=Lasers() if values["lasers"] else None,
         capacity=Capacity(ITALY, values["load"] / 100) if drawn else None,
         rain_percent=None if values["rain"] == "off" else float(values["rain"]),
         routing=values["routing"],
-        traffic={parameter.name: values[parameter.name] for parameter in TRAFFIC},
+        traffic=traffic_of(values),
         parameters=values,
         assumptions=(
-            *ASSUMPTIONS,
+            *(line for line in ASSUMPTIONS if line != NO_LASERS or not values["lasers"]),
+            *((lasers_rule(on=True), "satellites are not limited by load") if values["lasers"] else ()),
             *access_rules(access, values["lost"]),
             variation_rule(values),
             *_rates(values),
@@ -166,6 +186,7 @@ def scenario(**parameters: str) -> Scenario:
             ORDER_ASSUMPTIONS[values["order"]],
             ROUTING_ASSUMPTIONS[values["routing"]],
         ),
+        sovereignty=SOVEREIGNTY,
     )
 
 

@@ -14,9 +14,10 @@ from testbed.plan.replay import CENTRE, USER, Replay
 from testbed.plan.scenario import Choice, Parameter, Switch, Whole, parse_parameters
 from testbed.plan.texts import Text, Time
 from testbed.plan.trace import Columns, read_series
-from topologies.common import POWERS_OF_TWO, USER_BUFFER_NS
+from topologies.common import USER_BUFFER_NS
 from topologies.services import Flow, bulk, voice
 from topologies.starlink_italy import USER_DOWN_BPS, USER_UP_BPS
+from topologies.threats import THREATS, threat
 
 NAME = "trace"
 TITLE = "A measured link replayed: a user reaches a data centre with the delay, loss and rate of a file"
@@ -42,8 +43,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Switch("esn", "on", "extended sequence numbers of ESP (RFC 4303)"),
     Whole("window", "1024", "anti-replay window of ESP, packets", 64, 4_096),
     Choice("generator", "struct", "what builds the packets", ("struct", "scapy")),
-    Choice("adversary", "none", "what an attacker on the path does", ("none", "bitflip", "replay", "plaintext")),
-    Choice("adversary_every", "64", "the attacker acts on one packet in this many", POWERS_OF_TWO),
+    *THREATS,
 )
 
 ASSUMPTIONS = (
@@ -76,7 +76,7 @@ def scenario(**parameters: str) -> Replay:
         down_bps=USER_DOWN_BPS,
         buffer_ns=USER_BUFFER_NS,
         flows=lambda duration_ns: flows(duration_ns, light=values["generator"] == "scapy"),
-        traffic={name: values[name] for name in ("esn", "window", "generator", "adversary", "adversary_every")},
+        traffic={name: values[name] for name in ("esn", "window", "generator")} | threat(values),
         parameters=values,
         assumptions=(*ASSUMPTIONS, share, *(() if series is not None else synthetic.ASSUMPTIONS)),
     )

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from traffic.errors import SessionError
+from traffic.errors import ConfigurationError, SessionError
 from traffic.esp import AES_256_GCM, KEY_BYTES, SALT_BYTES, SMALLEST_SPI, InboundSa, OutboundSa
 
 KEYS_FILE: Final = "keys.json"
@@ -66,6 +66,28 @@ def make_associations(
     return associations
 
 
+def load_keys(path: Path) -> list[Association]:
+    """Read a file that `save_keys` or `write_keys` wrote; raises ConfigurationError that names file and entry."""
+    try:
+        documents = json.loads(path.read_text())
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}: make one with `python -m traffic keys`") from error
+    except ValueError as error:
+        raise ConfigurationError(f"{path}: not JSON ({error})") from None
+    if not isinstance(documents, list):
+        raise ConfigurationError(f"{path}: a list of security associations was expected")
+    associations = []
+    for number, document in enumerate(documents):
+        try:
+            key, salt = bytes.fromhex(document["key"]), bytes.fromhex(document["salt"])
+            association = Association(**(document | {"key": key, "salt": salt}))
+            association.inbound()
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigurationError(f"{path}: entry {number} is no security association ({error})") from None
+        associations.append(association)
+    return associations
+
+
 def wireshark_lines(associations: Iterable[Association]) -> list[str]:
     """Lines of Wireshark's table `esp_sa`, without wrapped line ends; addresses are '*', because the SPIs are unique.
 
@@ -82,9 +104,14 @@ def wireshark_lines(associations: Iterable[Association]) -> list[str]:
 def save_keys(associations: Iterable[Association], folder: Path) -> None:
     """Write `keys.json` and Wireshark's `esp_sa` for the owner's eyes alone; raises SessionError if one exists."""
     associations = list(associations)
+    write_keys(associations, folder / KEYS_FILE)
+    write_private(folder / WIRESHARK_FILE, "".join(line + "\n" for line in wireshark_lines(associations)))
+
+
+def write_keys(associations: Iterable[Association], path: Path) -> None:
+    """Write a key file for the owner's eyes alone; raises SessionError if it exists."""
     documents: list[dict[str, Any]] = [asdict(sa) | {"key": sa.key.hex(), "salt": sa.salt.hex()} for sa in associations]
-    _write_private(folder / KEYS_FILE, json.dumps(documents, indent=1) + "\n")
-    _write_private(folder / WIRESHARK_FILE, "".join(line + "\n" for line in wireshark_lines(associations)))
+    write_private(path, json.dumps(documents, indent=1) + "\n")
 
 
 def replace_keys(associations: Iterable[Association], folder: Path) -> None:
@@ -94,7 +121,8 @@ def replace_keys(associations: Iterable[Association], folder: Path) -> None:
     save_keys(associations, folder)
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private(path: Path, text: str) -> None:
+    """Write a new file for the owner's eyes alone; raises SessionError if it exists."""
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as error:

@@ -6,7 +6,10 @@ Headers: IPv4 (RFC 791), IPv6 (RFC 8200), UDP (RFC 768), RTP (RFC 3550). One inn
     canary      16 random bytes of the flow: no one may see them outside ESP
     flow        32 bits, index of the flow
     sequence    64 bits, number of the packet in its flow, from 0
+    body        of flows that carry something, see traffic.messages
     zeros       up to the flow's payload size
+
+A sealed flow has all behind its RTP header encrypted, and a tag behind it (traffic.srtp).
 """
 
 from __future__ import annotations
@@ -14,15 +17,20 @@ from __future__ import annotations
 import enum
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 ETHERNET_BYTES: Final = 14
 UDP_BYTES: Final = 8
+TCP_BYTES: Final = 20
+"""Its header without options (RFC 9293, 3.1)."""
 RTP_BYTES: Final = 12
 CANARY_BYTES: Final = 16
 TAG: Final = struct.Struct(">IQ")
 """Flow index and sequence number, behind the canary."""
+SEAL_BYTES: Final = 16
+"""By how much a sealed RTP packet is longer (RFC 7714, 13.2)."""
 NAT_T_PORT: Final = 4500
 """UDP port of encapsulated ESP (RFC 3948)."""
 NON_ESP_MARKER: Final = bytes(4)
@@ -33,6 +41,7 @@ RTP_CLOCK_HZ: Final = 8000
 """Clock of the RTP timestamp of telephone speech, payload type 0, PCMU (RFC 3551, table 4)."""
 
 IP_IN_IP: Final = 4
+TCP: Final = 6
 UDP: Final = 17
 IPV6_IN_IP: Final = 41
 ESP: Final = 50
@@ -53,12 +62,14 @@ _IPV6: Final = struct.Struct(">IHBB16s16s")
 _FRAGMENT: Final = struct.Struct(">BBHI")
 _UDP: Final = struct.Struct(">HHHH")
 _RTP: Final = struct.Struct(">BBHII")
+_PORTS: Final = struct.Struct(">HH")
 
 
 class Kind(enum.Enum):
     """What a captured frame is, as far as its headers say."""
 
     UDP = "UDP datagram"
+    TCP = "TCP segment"
     ESP = "ESP directly over IP"
     ICMP = "ICMP or ICMPv6"
     ARP = "ARP"
@@ -81,7 +92,7 @@ class Fragment(NamedTuple):
 
 
 class Packet(NamedTuple):
-    """A frame taken apart. Ports are 0 unless it is UDP; addresses are empty unless it is IP."""
+    """A frame taken apart. Ports are 0 unless it is UDP or TCP; addresses are empty unless it is IP."""
 
     kind: Kind
     source: bytes = b""
@@ -143,6 +154,17 @@ class InnerFlow:
     payload_bytes: int
     rtp_interval: int | None = None  # RTP clock ticks per packet; None: no RTP
     ssrc: int = 0
+    body: Callable[[int], bytes] | None = None  # content of packet n, always of the same, even length
+    seal: Callable[[bytes], bytes] | None = None  # of an RTP packet, longer by SEAL_BYTES
+    templates: tuple[bytes, ...] = ()  # whole IP packets instead of all this, see traffic.templates
+
+    def payload(self, sequence: int) -> bytes:
+        """The UDP payload of packet n, before it is sealed."""
+        rtp = b""
+        if self.rtp_interval is not None:  # version 2, payload type 0
+            rtp = _RTP.pack(0x80, 0, sequence & 0xFFFF, sequence * self.rtp_interval & 0xFFFFFFFF, self.ssrc)
+        body = b"" if self.body is None else self.body(sequence)
+        return (rtp + self.canary + TAG.pack(self.index, sequence) + body).ljust(self.payload_bytes, b"\0")
 
     @property
     def next_header(self) -> int:
@@ -154,15 +176,18 @@ class InnerPackets:
     """Builds the packets of one flow fast: a template of which each packet changes a few fields."""
 
     def __init__(self, flow: InnerFlow) -> None:
-        rtp = b"" if flow.rtp_interval is None else _RTP.pack(0x80, 0, 0, 0, flow.ssrc)  # version 2, payload type 0
-        payload = (rtp + flow.canary + TAG.pack(flow.index, 0)).ljust(flow.payload_bytes, b"\0")
+        payload = flow.payload(0)
         packet = udp_packet(flow.source, flow.destination, INNER_PORT, INNER_PORT, payload, flow.dscp)
         self._packet = bytearray(packet)
         self._rtp_interval = flow.rtp_interval
         self._rtp = len(packet) - flow.payload_bytes
         self._checksum = self._rtp - 2
-        self._sequence = self._rtp + len(rtp) + CANARY_BYTES + 4
+        self._sequence = self._rtp + (0 if flow.rtp_interval is None else RTP_BYTES) + CANARY_BYTES + 4
         self._sum = 0xFFFF - int.from_bytes(packet[self._checksum : self._rtp], "big")  # of packet number 0
+        self._body = flow.body
+        if flow.body is not None:  # as of now the sum is that of a packet without a body
+            self._sum += 0xFFFF - int.from_bytes(flow.body(0), "big") % 0xFFFF
+        self._seal = None if flow.seal is None else _Seal(flow)
 
     def build(self, sequence: int) -> bytearray:
         """The packet of that number. The buffer is reused by the next call."""
@@ -172,8 +197,34 @@ class InnerPackets:
             timestamp = sequence * self._rtp_interval & 0xFFFFFFFF
             struct.pack_into(">HI", packet, self._rtp + 2, sequence & 0xFFFF, timestamp)
             total += (sequence & 0xFFFF) + timestamp
+        if self._body is not None:
+            body, start = self._body(sequence), self._sequence + 8
+            packet[start : start + len(body)] = body
+            total += int.from_bytes(body, "big")
+        if self._seal is not None:
+            return self._seal.packet(bytes(packet[self._rtp :]))
         # All that changes lies on 16-bit borders, so it adds to the checksum as it is; 0 is sent as 65,535.
         struct.pack_into(">H", packet, self._checksum, 0xFFFF - total % 0xFFFF)
+        return packet
+
+
+class _Seal:
+    """The packets of a sealed flow: nearly all of them changes, so the checksum is worked out whole."""
+
+    def __init__(self, flow: InnerFlow) -> None:
+        assert flow.seal is not None
+        self._seal = flow.seal
+        blank = bytes(flow.payload_bytes + SEAL_BYTES)
+        packet = udp_packet(flow.source, flow.destination, INNER_PORT, INNER_PORT, blank, flow.dscp)
+        self._packet = bytearray(packet)
+        self._payload = len(packet) - len(blank)
+        self._sum = 0xFFFF - int.from_bytes(packet[self._payload - 2 : self._payload], "big")
+
+    def packet(self, rtp: bytes) -> bytearray:
+        sealed, packet = self._seal(rtp), self._packet
+        packet[self._payload :] = sealed
+        total = self._sum + int.from_bytes(sealed + bytes(len(sealed) % 2), "big")
+        struct.pack_into(">H", packet, self._payload - 2, 0xFFFF - total % 0xFFFF)
         return packet
 
 
@@ -257,5 +308,11 @@ def _upper_layer(
         return Packet(Kind.UDP, source, destination, traffic_class, source_port, destination_port, payload)
     if start > end:
         return Packet(Kind.CUT, source, destination, traffic_class)
+    if protocol == TCP:
+        if start + TCP_BYTES > end:
+            return Packet(Kind.CUT, source, destination, traffic_class)
+        source_port, destination_port = _PORTS.unpack_from(data, start)
+        payload = data[start:end]
+        return Packet(Kind.TCP, source, destination, traffic_class, source_port, destination_port, payload)
     kind = Kind.ICMP if protocol in (_ICMP, _ICMPV6) else Kind.ESP if protocol == ESP else Kind.OTHER
     return Packet(kind, source, destination, traffic_class, payload=data[start:end])

@@ -18,6 +18,7 @@ from traffic.verdicts import InboundEndpoint, Judgement, Verdict
 ALARMS_KEPT: Final = 100
 
 _IPV4_BYTES: Final = 4
+_FRAME_BYTES: Final = 65_550  # a bundle of TCP segments that the kernel has not cut yet, with its Ethernet header
 _BATCH: Final = 64  # frames per tap and turn, so that a backlog cannot hold up the sender
 
 
@@ -72,7 +73,7 @@ class Receiver:
     def flush(self) -> None:
         """Forget what arrived before the session."""
         for tap in self._taps.values():
-            while receive(tap, most=_BATCH):
+            while receive(tap, _FRAME_BYTES, most=_BATCH):
                 pass
             tap_statistics(tap)
 
@@ -84,7 +85,7 @@ class Receiver:
         """Judge one batch of each tap; says whether there may be more."""
         more = False
         for host, tap in self._taps.items():
-            frames = receive(tap, most=_BATCH)
+            frames = receive(tap, _FRAME_BYTES, most=_BATCH)
             more |= len(frames) == _BATCH
             judge = self._endpoints[host].judge
             for frame, _, realtime_ns in frames:

@@ -20,8 +20,9 @@ from scapy.supersocket import SimpleSocket
 from traffic.errors import ConfigurationError
 from traffic.esp import AES_256_GCM
 from traffic.keys import Association
-from traffic.packets import INNER_PORT, IPV6_IN_IP, NAT_T_PORT, TAG, InnerFlow
+from traffic.packets import INNER_PORT, IPV6_IN_IP, NAT_T_PORT, RTP_BYTES, InnerFlow
 from traffic.sender import SecureSocket, Transmit
+from traffic.templates import TemplatePackets
 
 _security_association: Any = SecurityAssociation  # it publishes no types
 
@@ -80,13 +81,19 @@ class ScapySocket(SecureSocket):
         else:
             header = IP(src=flow.source, dst=flow.destination, tos=flow.dscp << 2, id=0, flags="DF")
         header /= UDP(sport=INNER_PORT, dport=INNER_PORT)
+        if flow.templates:
+            packets, layer = TemplatePackets(flow), type(header)
+            return lambda address, number: self._outer.send(self.encrypt(layer(packets.build(number)), address))
 
         def transmit(address: tuple[str, int], number: int) -> None:
-            rtp = b""
-            if flow.rtp_interval is not None:
+            if flow.rtp_interval is None:
+                payload = flow.payload(number)
+            else:
                 timestamp = number * flow.rtp_interval & 0xFFFFFFFF
-                rtp = bytes(RTP(sequence=number & 0xFFFF, timestamp=timestamp, sourcesync=flow.ssrc))
-            payload = (rtp + flow.canary + TAG.pack(flow.index, number)).ljust(flow.payload_bytes, b"\0")
+                rtp = RTP(sequence=number & 0xFFFF, timestamp=timestamp, sourcesync=flow.ssrc)
+                payload = bytes(rtp / flow.payload(number)[RTP_BYTES:])
+            if flow.seal is not None:
+                payload = flow.seal(payload)
             self._outer.send(self.encrypt(header / Raw(payload), address))
 
         return transmit

@@ -16,6 +16,7 @@ from traffic.flows import Flow
 from traffic.keys import Association
 from traffic.packets import NO_NEXT_HEADER, InnerFlow, InnerPackets
 from traffic.results import UNSTAMPED
+from traffic.templates import TemplatePackets
 from traffic.timestamps import tx_stamps
 
 Transmit = Callable[[tuple[str, int], int], object]
@@ -49,7 +50,8 @@ class SecureSocket:
 
     def packets_of(self, flow: InnerFlow) -> Transmit:
         """How to send the packets of a flow."""
-        packets, next_header = InnerPackets(flow), flow.next_header
+        packets = TemplatePackets(flow) if flow.templates else InnerPackets(flow)
+        next_header = flow.next_header
         return lambda address, number: self.send(packets.build(number), next_header, address)
 
     def dummies(self) -> Transmit:

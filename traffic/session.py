@@ -20,6 +20,7 @@ import numpy as np
 from traffic.errors import ConfigurationError, SessionError
 from traffic.esp import AES_256_GCM
 from traffic.flows import Flow
+from traffic.insider import Insider
 from traffic.keying import KeyedSocket, Keying, Wiring, make_terms
 from traffic.keys import Association, make_associations, replace_keys, save_keys
 from traffic.lint import Protection, check, check_socket
@@ -28,6 +29,7 @@ from traffic.profiles import MANUAL, find_profile
 from traffic.receiver import Receiver
 from traffic.rekey import Terms
 from traffic.sender import Announcement, FlowState, SecureSocket, Sender
+from traffic.srtp import Opener, Sealer, make_call_keys, save_call_keys
 from traffic.summary import summarise
 from traffic.timestamps import clock_offset_ns, deafen
 from traffic.verdicts import Content, InboundEndpoint
@@ -41,6 +43,7 @@ WAITING_TIME_NS: Final = 1_500_000_000
 """A packet that has not arrived this long after the last one left is lost (RFC 7680, 2.6)."""
 
 _NS_PER_S: Final = 1_000_000_000
+_SENT_AT_ONCE: Final = 16  # packets that are due, before taps are looked at again: a full tap must not delay them
 _DRAIN_INTERVAL_NS: Final = 20_000_000  # how long arrivals wait at most while there is nothing to send
 
 
@@ -61,7 +64,8 @@ class HostSockets:
 
 @dataclass(frozen=True)
 class SessionOptions:
-    """How a session protects and sends. `clear_udp_ports`: of probes, which may arrive unencrypted.
+    """How a session protects and sends. `clear_udp_ports`: of probes, which may arrive unencrypted; `clear_tcp_ports`:
+    of services over TCP beside the session.
 
     `profile`: where keys come from, 'manual' or a key exchange of traffic.profiles; the rest is for the latter, see
     `traffic.keying.make_terms`. Raises ConfigurationError.
@@ -72,11 +76,14 @@ class SessionOptions:
     generator: Generator = "struct"
     suite: str = AES_256_GCM
     clear_udp_ports: tuple[int, ...] = ()
+    clear_tcp_ports: tuple[int, ...] = ()
     profile: str = MANUAL
     rekey_s: float = 3600.0
     expire_s: float = 0.0
     rekey_packets: int = 1 << 31
     longest_delay_s: float = 1.0  # assumption: a queue of 0.2 s, and the way over a geostationary satellite or a cable
+    insider: str = ""  # of traffic.insider: how all senders misbehave, one packet in `insider_every`
+    insider_every: int = 64
 
     def __post_init__(self) -> None:
         check(Protection(self.suite, window=self.window))
@@ -87,6 +94,8 @@ class SessionOptions:
             self.terms()
             if self.generator == "scapy":
                 raise ConfigurationError(f"profile {self.profile} with generator scapy is refused: use struct")
+        if self.insider and (self.profile != MANUAL or self.generator == "scapy"):
+            raise ConfigurationError(f"insider {self.insider} is refused: use profile {MANUAL} and generator struct")
 
     def terms(self) -> Terms:
         """How keys live that come by exchange."""
@@ -107,12 +116,17 @@ def run_session(
 
     `start_realtime_ns`: CLOCK_REALTIME of schedule time 0; call some seconds before it, so that hosts behind a NAT
     can announce themselves and exchange keys. Written: keys.json and esp_sa at once, or at the end if the keys come by
-    exchange; flows.json and flows.npy at the end. Returns WAITING_TIME_NS after `stop_ns`. Raises SessionError,
-    ConfigurationError.
+    exchange, srtp_keys.json if a call has SRTP; flows.json and flows.npy at the end. Returns WAITING_TIME_NS after
+    `stop_ns`. Raises SessionError, ConfigurationError.
     """
     _check_hosts(flows, hosts)
     plan = _Plan(flows, options, hosts)
+    if options.insider:
+        sockets = [host.udp for host in hosts.values()]
+        plan.insider = Insider(options.insider, options.insider_every, folder / "adversary.jsonl", sockets)
     save_keys(plan.associations.values() if options.profile == MANUAL else (), folder)
+    if plan.calls:
+        save_call_keys(plan.calls, folder)
     for host in hosts.values():
         deafen(host.udp)
     clock = _Clock(start_realtime_ns)
@@ -156,8 +170,11 @@ def _loop(
     drained_ns = reported_ns = now_ns
     while now_ns < end_ns:
         due_ns = sender.next_ns
-        if due_ns is not None and due_ns <= now_ns:
+        for _ in range(_SENT_AT_ONCE):
+            if due_ns is None or due_ns > now_ns:
+                break
             sender.send_next()
+            due_ns = sender.next_ns
         if now_ns - drained_ns >= _DRAIN_INTERVAL_NS:
             sender.collect_stamps(clock.start_realtime_ns)
             if not receiver.drain():
@@ -213,6 +230,7 @@ class _Plan:
         classes += [(*pair, 0) for pair in self._announcing if not any(known[:2] == pair for known in classes)]
         self.associations = make_associations(classes, esn=options.esn, window=options.window, suite=options.suite)
         self._canaries = [secrets.token_bytes(CANARY_BYTES) for _ in flows]
+        self.calls = make_call_keys(index for index, flow in enumerate(flows) if flow.srtp)
         self._peers = {
             (flow.src, flow.dst): (hosts[flow.dst].address, NAT_T_PORT)
             for flow in flows
@@ -220,6 +238,7 @@ class _Plan:
         }
         self._peers |= {pair: (hosts[pair[1]].address, NAT_T_PORT) for pair in self._announcing}
 
+        self.insider: Insider | None = None
         self._endpoints: dict[str, InboundEndpoint] = {}
         self._secure: dict[tuple[str, str, int], SecureSocket] = {}
 
@@ -231,6 +250,7 @@ class _Plan:
                 [self._content(index) for index, flow in enumerate(self._flows) if flow.dst == name],
                 {_packed(host.inner) for host in self._hosts.values()},
                 self._options.clear_udp_ports,
+                self._options.clear_tcp_ports,
             )
             for name in self._hosts
         }
@@ -242,7 +262,9 @@ class _Plan:
         """All hosts' sending halves."""
         sockets = {name: host.udp for name, host in self._hosts.items()}
         make: Callable[[socket.socket, Association], SecureSocket] = SecureSocket
-        if self._options.generator == "scapy":
+        if self.insider is not None:
+            make = self.insider.socket
+        elif self._options.generator == "scapy":
             make = _scapy_socket
         elif self._options.profile != MANUAL:
             make = KeyedSocket
@@ -278,15 +300,20 @@ class _Plan:
         return Keying(find_profile(self._options.profile, self._options.suite), self._options.terms(), wiring)
 
     def _content(self, index: int) -> Content:
-        flow = self._flows[index]
-        spi = self.associations[_class(flow)].spi
-        return Content(index, spi, self._canaries[index], flow.rtp_interval is not None)
+        flow, canary = self._flows[index], self._canaries[index]
+        spi, interval = self.associations[_class(flow)].spi, flow.rtp_interval
+        if index not in self.calls or interval is None:
+            return Content(index, spi, canary, interval is not None, trails=flow.kind == "packet")
+        call = self.calls[index]
+        opener = Opener(call, index, canary, interval, self._options.window)
+        return Content(index, spi, canary, True, call.ssrc.to_bytes(4, "big"), opener)
 
     def _inner(self, index: int) -> InnerFlow:
-        flow = self._flows[index]
+        flow, call = self._flows[index], self.calls.get(index)
         source, destination = self._hosts[flow.src].inner, self._hosts[flow.dst].inner
-        payload, rtp, ssrc = flow.payload_bytes, flow.rtp_interval, secrets.randbits(32)
-        return InnerFlow(source, destination, flow.dscp, index, self._canaries[index], payload, rtp, ssrc)
+        ssrc = secrets.randbits(32) if call is None else call.ssrc
+        common = source, destination, flow.dscp, index, self._canaries[index], flow.payload_bytes, flow.rtp_interval
+        return InnerFlow(*common, ssrc, flow.body, None if call is None else Sealer(call), flow.templates)
 
 
 def _class(flow: Flow) -> tuple[str, str, int]:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from traffic.keys import Association
+from traffic.rates import as_declared, packets_due
 from traffic.receiver import Receiver
 from traffic.records import PACKET_DTYPE
 from traffic.results import UNSTAMPED, as_json, measure, packet_rows, percentiles_ms
@@ -48,6 +49,8 @@ def summarise(
         document = {"name": flow.name, "kind": flow.kind, "src": flow.src, "dst": flow.dst, "rate_pps": flow.rate_pps}
         document |= as_json(measure(len(tx_ns[index]), rows[index]))
         document["not_sent"] = state.not_sent
+        due, excused = packets_due(flow, state.stop_ns), state.not_sent + state.unkeyed
+        document["rate"] = as_declared(flow.rate_pps, due, due_ns[index], tx_ns[index], excused=excused)
         document["integrity"] = {"verdict": _verdict(counts, bool(reasons)), "counts": _names(counts)}
         flows.append(document)
     return {

@@ -182,7 +182,9 @@ def open_tap(interface: str, buffer_bytes: int = _TAP_BUFFER_BYTES) -> socket.so
     try:
         sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)  # protocol 0: deaf until bound
     except OSError as error:
-        raise SocketError(f"tap on {interface}: {error.strerror or error}; it needs CAP_NET_RAW") from error
+        raise SocketError(
+            f"tap on {interface}: {error.strerror or error}; it needs CAP_NET_RAW: run it as root"
+        ) from error
     try:
         sock.setblocking(False)
         _set_receive_buffer(sock, buffer_bytes)

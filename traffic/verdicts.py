@@ -1,7 +1,8 @@
 """What an arriving frame is: the judgement of a protected host, packet by packet.
 
-The host expects ESP in UDP on port 4500. ARP, ICMP, NAT keepalives and UDP to the ports named as clear are not
-judged. A fragment waits for the others: the whole packet is judged, or that it never became whole.
+The host expects ESP in UDP on port 4500. ARP, ICMP, NAT keepalives, UDP to the ports named as clear and TCP to or from
+such are not judged, as long as nothing protected is in them. A fragment waits for the others: the whole packet is
+judged, or that it never became whole.
 Duplicates made by a link look exactly like replays and are named so, unless it is known how late one can come.
 """
 
@@ -91,12 +92,20 @@ _HARMLESS: Final = frozenset({Verdict.GENUINE, Verdict.LATE_OUTSIDE_WINDOW, Verd
 
 
 class Content(NamedTuple):
-    """What the packets of a flow carry: which association brings them, and how to know them inside."""
+    """What the packets of a flow carry: which association brings them, and how to know them inside.
+
+    `trails`: its packets are any, and what marks them stands at their end. A call with SRTP has an `opener`
+    (`traffic.srtp.Opener`): from a packet, and whether ESP takes it for new, the packet's number in its flow, or None.
+    It is found by its `ssrc`.
+    """
 
     flow: int  # index
     spi: int
     canary: bytes
     has_rtp: bool
+    ssrc: bytes = b""  # 4 bytes
+    opener: Callable[[bytes, bool], int | None] | None = None
+    trails: bool = False
 
 
 class Judgement(NamedTuple):
@@ -111,6 +120,10 @@ class Judgement(NamedTuple):
     detail: str = ""
 
 
+_SSRC: Final = slice(8, 12)
+_RTP_VERSION: Final = 2
+"""Where RTP's header has them (RFC 3550, 5.1)."""
+
 _OF_FRAGMENTS: Final = {Outcome.OVERLAP: Verdict.FRAG_OVERLAP, Outcome.BROKEN: Verdict.TRUNCATED}
 
 
@@ -122,7 +135,8 @@ class InboundEndpoint:
     """A protected host's receiving side.
 
     `associations` by SPI; `contents`: of the flows it receives; `inner_addresses`: packed, never to be seen outside
-    ESP; `clear_udp_ports`: UDP destination ports that may be used in the clear, for measurement probes.
+    ESP; `clear_udp_ports`: UDP destination ports that may be used in the clear, for measurement probes;
+    `clear_tcp_ports`: of services over TCP, which protect themselves or need no protection: the port of either end.
     `longest_lag_ns`: by how much a copy that a link made can come after the first at most (the largest less the
     smallest delay of the path); None where links make none, or where it is not known.
     """
@@ -133,6 +147,7 @@ class InboundEndpoint:
         contents: Collection[Content],
         inner_addresses: Collection[bytes] = (),
         clear_udp_ports: Collection[int] = (),
+        clear_tcp_ports: Collection[int] = (),
         *,
         longest_lag_ns: int | None = None,
         reassembly: Reassembly | None = None,
@@ -142,9 +157,14 @@ class InboundEndpoint:
         self._retiring: dict[int, int] = {}  # end of the grace
         self._expired: set[int] = set()
         self._refused: dict[int, str] = {}  # by SPI, why
-        self._contents = {content.canary: content for content in contents}
+        self._canaries = {content.canary: content for content in contents}
+        leading = [content for content in contents if content.opener is None and not content.trails]
+        self._contents = {content.canary: content for content in leading}
+        self._trailing = {content.canary: content for content in contents if content.trails}
+        self._sealed = {content.ssrc: content for content in contents if content.opener is not None}
         self._inner_addresses = frozenset(inner_addresses)
         self._clear_udp_ports = frozenset(clear_udp_ports)
+        self._clear_tcp_ports = frozenset(clear_tcp_ports)
         self._longest_lag_ns = longest_lag_ns
         self._reassembly = Reassembly() if reassembly is None else reassembly
         self._now_ns = 0
@@ -243,12 +263,21 @@ class InboundEndpoint:
                 return None
             source = (packet.source, packet.source_port)
             return Judgement(Verdict.PLAINTEXT_IN, source=source, detail=f"UDP to port {packet.destination_port}")
-        return Judgement(Verdict.PLAINTEXT_IN, detail="neither UDP nor ESP")
+        if packet.kind is Kind.TCP:
+            if self._clear_tcp_ports.intersection((packet.destination_port, packet.source_port)):
+                return None
+            source = (packet.source, packet.source_port)
+            return Judgement(Verdict.PLAINTEXT_IN, source=source, detail=f"TCP to port {packet.destination_port}")
+        return Judgement(Verdict.PLAINTEXT_IN, detail="neither UDP, TCP nor ESP")
 
     def _leak(self, packet: Packet, frame: bytes) -> Judgement | None:
-        for canary, content in self._contents.items():
+        for canary, content in self._canaries.items():
             if canary in frame:
                 return Judgement(Verdict.PLAINTEXT_LEAK, content.spi, flow=content.flow, detail="canary in the clear")
+        if self._sealed and packet.kind is Kind.UDP and packet.destination_port != NAT_T_PORT:
+            call = self._sealed.get(packet.payload[_SSRC])
+            if call is not None and packet.payload[0] >> 6 == _RTP_VERSION:
+                return Judgement(Verdict.PLAINTEXT_LEAK, call.spi, flow=call.flow, detail="SRTP outside ESP")
         if packet.source in self._inner_addresses or packet.destination in self._inner_addresses:
             return Judgement(Verdict.PLAINTEXT_LEAK, detail="inner address in the clear")
         return None
@@ -271,7 +300,7 @@ class InboundEndpoint:
         verdict, detail = self._place(association, number, esp, time_ns)
         if verdict in (Verdict.NONCE_REUSE, Verdict.SEQ_EXHAUSTED):
             return Judgement(verdict, spi, number, source=source, detail=detail)
-        inside = self._identify(spi, plain)
+        inside = self._identify(spi, plain, verdict is Verdict.GENUINE)
         if inside is None:
             detail = "authentic, but not what the association carries"
             return Judgement(Verdict.FORGED, spi, number, source=source, detail=detail)
@@ -314,8 +343,11 @@ class InboundEndpoint:
             return Verdict.SEQ_EXHAUSTED, f"number {number} after {window.highest}"
         return Verdict.REPLAY_OLD if seen else Verdict.LATE_OUTSIDE_WINDOW, f"lag {lag}, window {window.size}"
 
-    def _identify(self, spi: int, plain: bytes) -> tuple[int | None, int | None] | None:
-        """(flow, sequence number) of a decrypted packet; a dummy has neither; None if it does not belong here."""
+    def _identify(self, spi: int, plain: bytes, fresh: bool) -> tuple[int | None, int | None] | None:
+        """(flow, sequence number) of a decrypted packet; a dummy has neither; None if it does not belong here.
+
+        `fresh`: ESP takes it for new.
+        """
         inside = split_trailer(plain)
         if inside is None:
             return None
@@ -330,9 +362,24 @@ class InboundEndpoint:
         if content is None:
             start += RTP_BYTES
             content = self._contents.get(payload[RTP_BYTES:start])
-        if content is None or content.spi != self._carries[spi] or content.has_rtp != (start > CANARY_BYTES):
+        if content is None and self._trailing:
+            end = len(payload) - TAG.size
+            content = self._trailing.get(payload[max(end - CANARY_BYTES, 0) : max(end, 0)])
+            start = end if content is not None else start
+        if content is None and self._sealed:
+            return self._opened(spi, payload, fresh)
+        if content is None or content.spi != self._carries[spi]:
+            return None
+        if not content.trails and content.has_rtp != (start > CANARY_BYTES):
             return None
         if len(payload) < start + TAG.size:
             return None
         flow, sequence = TAG.unpack_from(payload, start)
         return (flow, sequence) if flow == content.flow else None
+
+    def _opened(self, spi: int, payload: bytes, fresh: bool) -> tuple[int, int] | None:
+        call = self._sealed.get(payload[_SSRC])
+        if call is None or call.opener is None or call.spi != self._carries[spi]:
+            return None
+        number = call.opener(payload, fresh)
+        return None if number is None else (call.flow, number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -20,12 +20,18 @@ GROUP = "testbed.topologies"
 
 @dataclass(frozen=True)
 class Topology:
-    """What a topology file exposes: `scenario(**parameters)`, `TITLE` and `PARAMETERS`."""
+    """What a topology file exposes: `scenario(**parameters)`, `TITLE` and `PARAMETERS`.
+
+    For comparisons it may also have `WORKLOADS` (a name to the parameters that make the sites do that; without it
+    'government' is what it does anyway) and `TRIALS` (what is to be tried on it, a name to parameters).
+    """
 
     name: str
     title: str
     parameters: tuple[Parameter, ...]
     scenario: Callable[..., Asked]
+    workloads: Mapping[str, Mapping[str, str]]
+    trials: Mapping[str, Mapping[str, str]]
 
 
 def names() -> list[str]:
@@ -50,7 +56,14 @@ def _of_module(name: str, module: ModuleType) -> Topology:
     for attribute in ("scenario", "TITLE", "PARAMETERS"):
         if not hasattr(module, attribute):
             raise ScenarioError(f"topology {name}: it defines no '{attribute}'; see topologies/starlink_italy.py")
-    return Topology(Path(name).stem, module.TITLE, tuple(module.PARAMETERS), module.scenario)
+    return Topology(
+        Path(name).stem,
+        module.TITLE,
+        tuple(module.PARAMETERS),
+        module.scenario,
+        getattr(module, "WORKLOADS", {"government": {}}),
+        getattr(module, "TRIALS", {}),
+    )
 
 
 def _load(path: Path) -> ModuleType:

@@ -14,6 +14,7 @@ from testbed.ground.errors import TestbedError
 COMMANDS = {
     "bench": "testbed.cli.bench",
     "clean": "testbed.cli.clean",
+    "compare": "testbed.cli.compare",
     "doctor": "testbed.cli.doctor",
     "event": "testbed.cli.event",
     "fetch": "testbed.cli.fetch",
@@ -21,7 +22,9 @@ COMMANDS = {
     "report": "testbed.cli.report",
     "run": "testbed.cli.run",
     "shell": "testbed.cli.shell",
+    "sweep": "testbed.cli.sweep",
     "topologies": "testbed.cli.topologies",
+    "traffic": "testbed.cli.traffic",
 }
 
 

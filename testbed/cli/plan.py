@@ -15,6 +15,7 @@ from testbed.plan.inputs import Request, elements
 from testbed.plan.model import Plan
 from testbed.plan.plans import Asked, catalogues, make
 from testbed.plan.replay import Replay
+from testbed.plan.scenario import Scenario
 from testbed.plan.store import write_csv, write_parquet
 
 
@@ -72,7 +73,7 @@ def command(
     click.echo(f"{plan.topology} from {summary['start']} for {summary['duration_s']:g} s")
     if isinstance(asked, Replay):
         click.echo(f"series: {plan.manifest['trace']['source']}, {plan.manifest['trace']['steps']:,} steps each way")
-    else:
+    elif isinstance(asked, Scenario):
         used = f"{plan.satellites_used} used, {plan.handovers} handovers"
         click.echo(f"{plan.satellites:,} satellites propagated, {used}")
     click.echo(f"{len(plan.links)} link directions, {len(plan.steps):,} steps")
@@ -90,7 +91,7 @@ def _show(plan: Plan, asked: Asked, request: Request, czml: Path | None, plot: P
     from testbed.report.sky_view import sky_of
 
     sky = None
-    if not isinstance(asked, Replay):
+    if isinstance(asked, Scenario):
         catalogue, _ = elements(catalogues(asked, request), plan.start_ns, request.select)
         sky = sky_of(plan, asked, catalogue)
     if czml is not None:

@@ -9,20 +9,20 @@ from types import TracebackType
 from typing import Final
 
 from testbed.emulation import probes
+from testbed.emulation.attack import attack, threat_of
 from testbed.emulation.capture import capture
 from testbed.emulation.children import Child
+from testbed.emulation.internet import Internet, split
 from testbed.emulation.wiring import Wiring
 from testbed.ground.errors import PlanError
-from testbed.kernel import filters
-from traffic.adversary import Crossing, run_adversary, selection
 from traffic.errors import TrafficError
 from traffic.flows import Flow, parse_flows
 from traffic.packets import NAT_T_PORT
+from traffic.sampling import thin
 from traffic.session import HostSockets, SessionOptions, run_session
 from traffic.timestamps import open_tap, open_udp
 
 CAPTURES: Final = "pcap"  # folder in the run directory, one file per protected host
-LEDGER: Final = "adversary.jsonl"
 
 
 class Workload:
@@ -35,15 +35,26 @@ class Workload:
         self._session: Child | None = None
         plan = wiring.plan
         options = dict(plan.traffic)
-        self._action = options.pop("adversary", "none")
-        self._every = int(options.pop("adversary_every", 64))
+        self._threat = threat_of(plan, options)
         try:
-            self._flows = parse_flows(plan.flows, wiring.lans)
-            self._options = SessionOptions(clear_udp_ports=(probes.PORT,), **options)
+            protected, services = split(plan.flows)
+            self._flows = parse_flows(protected, wiring.lans)
+            self._internet = Internet(wiring, folder, services)
+            self._options = SessionOptions(
+                clear_udp_ports=(probes.PORT, *self._internet.clear_udp_ports),
+                clear_tcp_ports=self._internet.clear_tcp_ports,
+                **options,
+            )
         except TrafficError as error:
             raise PlanError(f"plan of {plan.topology}: {error}") from None
         if self._options.generator == "scapy":
             importlib.import_module("traffic.scapy_generator")  # now: it takes seconds in the guest
+        self._stack.callback(self._internet.close)
+        try:
+            self._internet.prepare()
+        except BaseException:
+            self._stack.close()
+            raise
         self._hosts = {name: self._open(name) for name in _endpoints(self._flows)}
         if pcap:
             (folder / CAPTURES).mkdir()
@@ -60,10 +71,13 @@ class Workload:
 
     def start(self, realtime_ns: int) -> None:
         """Send from schedule time 0 on, which is `realtime_ns` on CLOCK_REALTIME; the attacker is there before."""
+        self._internet.start(realtime_ns)
         if not self._flows:
             return
-        if self._action != "none":
-            attacker = Child("adversary", self._attack)
+        threat = self._threat
+        if threat is not None:
+            sockets = {name: host.udp for name, host in self._hosts.items()}
+            attacker = Child("adversary", lambda: attack(self._wiring, threat, self._folder, realtime_ns, sockets))
             self._stack.callback(attacker.kill)
         stop_ns = self._wiring.plan.duration_ns
         work = (self._flows, self._options, self._hosts, realtime_ns, stop_ns, self._folder)
@@ -74,6 +88,8 @@ class Workload:
         """Wait for the stragglers and the results; an interrupted run has none."""
         if self._session is not None and not interrupted:
             self._session.wait()
+        if not interrupted:
+            self._internet.finish()
 
     def _open(self, name: str) -> HostSockets:
         node, lan = self._wiring.nodes[name], self._wiring.lans[name]
@@ -81,6 +97,7 @@ class Workload:
         with node.namespace.entered():
             udp = open_udp(address, NAT_T_PORT, tx_stamps=True, no_checksum=True)
             tap = open_tap(node.intfList()[0].name)
+        thin(tap, self._internet.crowded_ports)
         inside = self._wiring.plan.node(name).inside
         return HostSockets(name=name, address=address, inner=lan.inner, inside=inside, udp=udp, tap=tap)
 
@@ -91,38 +108,6 @@ class Workload:
         self._stack.callback(tcpdump.wait)
         self._stack.callback(tcpdump.terminate)
 
-    def _attack(self) -> None:
-        """At every satellite, on the way up: what comes from a terminal and goes to the gateway."""
-        wiring = self._wiring
-        crossings = []
-        for link in wiring.plan.links:
-            if link.kind != "user" or wiring.plan.node(link.b).role != "satellite":
-                continue
-            feeders = [other for other in wiring.plan.links if other.kind == "feeder" and other.a == link.b]
-            if len(feeders) != 1:
-                continue  # a satellite that changes its gateway: its way on is not one crossing
-            node = wiring.nodes[link.b]
-            arrives = wiring.interface(link.b, link.a)
-            leaves, onward = wiring.interface(link.b, feeders[0].b), wiring.interface(feeders[0].b, link.b)
-            if self._action == "bitflip":
-                what = f"{link.a}→{link.b}"
-                node.netlink.send([filters.divert(arrives.index, selection(self._every), what)])
-            with node.namespace.entered():
-                crossing = Crossing(
-                    name=link.b,
-                    read=open_tap(arrives.name),
-                    write=open_tap(leaves.name),
-                    source_mac=_mac(leaves.mac),
-                    destination_mac=_mac(onward.mac),
-                )
-            crossings.append(crossing)
-        network = [host.udp for host in self._hosts.values()]
-        run_adversary(self._action, self._every, crossings, lambda: False, self._folder / LEDGER, network=network)
-
 
 def _endpoints(flows: tuple[Flow, ...]) -> list[str]:
     return sorted({name for flow in flows for name in (flow.src, flow.dst)})
-
-
-def _mac(written: str) -> bytes:
-    return bytes.fromhex(written.replace(":", ""))

@@ -10,6 +10,7 @@ samples.npy                      one row per audit probe (SAMPLE_DTYPE)
 ticks.npy                        one row per tick of the player (TICK_DTYPE)
 audit.json                       the audit's judgement
 flows.json, flows.npy            what each flow experienced: per flow, and per packet (traffic.records)
+internet.json, internet/         what services over TCP came to; their key, and iperf3's own reports
 report.json, report.html         the report
 """
 

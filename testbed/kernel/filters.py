@@ -18,9 +18,9 @@ _INGRESS: Final = 0xFFFF0000
 _ETH_P_ALL, _ETH_P_IP = 0x0003, 0x0800
 _TCA_KIND, _TCA_OPTIONS = 1, 2
 _BPF_OPS_LEN, _BPF_OPS = 4, 5
-_MATCHALL_ACT, _U32_SEL, _U32_ACT, _U32_TERMINAL = 2, 5, 7, 1
+_MATCHALL_ACT, _U32_SEL, _U32_ACT, _U32_TERMINAL, _BPF_ACT = 2, 5, 7, 1, 1
 _ACT_KIND, _ACT_OPTIONS, _GACT_PARMS, _ACT_SHOT = 1, 2, 2, 2
-_DARK, _DARK_BY_HAND, _DIVERT = 1, 2, 3  # priorities of the ingress filters
+_DARK, _DARK_BY_HAND, _DIVERT, _DIVERT_BY = 1, 2, 3, 4  # priorities of the ingress filters
 
 # Classic BPF operations (linux/bpf_common.h)
 _LOAD_HALF, _LOAD_BYTE, _SHIFT_RIGHT, _AND = 0x28, 0x30, 0x74, 0x54
@@ -107,6 +107,25 @@ def divert(index: int, words: Sequence[tuple[int, int, int]], what: str) -> Mess
     selector = struct.pack("=BBBxHHhhI", _U32_TERMINAL, 0, len(keys), 0, 0, 0, 0, 0) + b"".join(keys)
     options = netlink.attribute(_U32_SEL, selector) + netlink.nested(_U32_ACT, _drop())
     return _filter(index, _INGRESS, _DIVERT, _ETH_P_IP, "u32", options, what)
+
+
+def undivert(index: int, what: str) -> Message:
+    """Undo every `divert` at an interface."""
+    payload = _filter_header(index, _INGRESS, _DIVERT, _ETH_P_IP) + netlink.text(_TCA_KIND, "u32")
+    return netlink.message(_DELTFILTER, 0, payload, f"end of the diversion of {what}")
+
+
+def divert_by(index: int, program: bytes, what: str) -> Message:
+    """As `divert`, where a classic BPF program (struct sock_filter) gives all ones for a frame; 0 leaves it alone."""
+    length = netlink.attribute(_BPF_OPS_LEN, struct.pack("=H", len(program) // 8))
+    options = length + netlink.attribute(_BPF_OPS, program) + netlink.nested(_BPF_ACT, _drop())
+    return _filter(index, _INGRESS, _DIVERT_BY, _ETH_P_IP, "bpf", options, what)
+
+
+def undivert_by(index: int, what: str) -> Message:
+    """Undo `divert_by`."""
+    payload = _filter_header(index, _INGRESS, _DIVERT_BY, _ETH_P_IP) + netlink.text(_TCA_KIND, "bpf")
+    return netlink.message(_DELTFILTER, 0, payload, f"end of the diversion of {what}")
 
 
 def _drop() -> bytes:

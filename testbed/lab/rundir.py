@@ -41,7 +41,7 @@ def create(
     store.write_parquet(plan, folder / "plan.parquet")
     _write(folder / "manifest.json", plan.manifest)
     (folder / FAULTS).write_text(json.dumps(list(faults), indent=1) + "\n")
-    _write(folder / "job.json", {"readback": readback, "pcap": pcap})
+    _write(folder / "job.json", {"readback": readback, "pcap": pcap, "nodes": len(plan.nodes)})
     return folder
 
 

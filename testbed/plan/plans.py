@@ -10,8 +10,10 @@ from testbed.plan.inputs import Request, elements
 from testbed.plan.model import Plan
 from testbed.plan.replay import Replay, replay_plan
 from testbed.plan.scenario import Scenario
+from testbed.plan.shells import Shells, shells_plan
+from testbed.plan.terrestrial import Terrestrial, terrestrial_plan
 
-Asked = Scenario | Replay
+Asked = Scenario | Replay | Terrestrial | Shells
 """What a topology may ask for."""
 
 
@@ -20,9 +22,14 @@ def make(asked: Asked, request: Request) -> Plan:
 
     What the catalogues warn of and assume goes into the plan. Raises InputError.
     """
+    if not isinstance(asked, Scenario) and (request.catalogues or request.select):
+        why = "brings its own shells" if isinstance(asked, Shells) else "has no orbits"
+        raise PlanError(f"topology {asked.name} {why}: leave out --catalogue and --select")
+    if isinstance(asked, Shells):
+        return shells_plan(asked, request.start_ns, request.duration_ns, request.step_ns, request.seed)
+    if isinstance(asked, Terrestrial):
+        return terrestrial_plan(asked, request.start_ns, request.duration_ns, request.seed)
     if isinstance(asked, Replay):
-        if request.catalogues or request.select:
-            raise PlanError(f"topology {asked.name} has no orbits: leave out --catalogue and --select")
         return replay_plan(asked, request.start_ns, request.duration_ns, request.step_ns, request.seed)
     satellites, start_ns = elements(catalogues(asked, request), request.start_ns, request.select)
     plan = build_plan(asked, satellites, start_ns, request.duration_ns, request.step_ns, request.seed)

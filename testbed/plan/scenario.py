@@ -18,6 +18,7 @@ from testbed.orbits.lasers import Lasers
 from testbed.orbits.sites import Site
 from testbed.orbits.tracks import Place, Track
 from testbed.plan.capacity import Capacity
+from testbed.plan.cuts import Cuts
 from testbed.plan.delays import Overheads
 from testbed.plan.losses import NO_LOSS, Loss, parse_losses
 from testbed.plan.model import Routing
@@ -161,7 +162,7 @@ class Scenario:
     core_buffer_ns: int
     flows: Callable[[int], tuple[dict[str, Any], ...]]
     constellation: tuple[str, ...] = ()
-    maximum_altitude_m: float = inf  # nor do satellites above
+    maximum_altitude_m: float = inf  # nor do satellites above, which may pass packets on
     lost: tuple[Loss, ...] = ()
     lasers: Lasers | None = None  # links between satellites; without them each lands for itself
     capacity: Capacity | None = None  # user links' rates drawn for each slot; without it the terminal's, constant
@@ -277,7 +278,7 @@ class Losses:
         return text
 
 
-Parameter = Choice | Switch | Whole | Losses | Text | Time
+Parameter = Choice | Switch | Whole | Losses | Cuts | Text | Time
 
 
 def parse_parameters(topology: str, declared: Sequence[Parameter], given: Mapping[str, str]) -> dict[str, Any]:

@@ -39,8 +39,9 @@ _ARC_STEP_RAD = np.radians(0.5)  # adjacent points of the ring, seen from the gr
 class View:
     """One slot as the sites see it: terminals, then gateways; `columns` are satellites, as indices into the catalogue.
 
-    above: over the site's mask, and apart from the geostationary arc where that is asked for, at each of `offsets_ns`
-    from the slot's beginning, (n_offsets, n_sites, n_columns). elevation_deg and range_m: in mid-slot.
+    above: over the site's mask and its horizon, apart from the geostationary arc where that is asked for, and not too
+    high to serve it if it is a terminal, at each of `offsets_ns` from the slot's beginning, (n_offsets, n_sites,
+    n_columns). elevation_deg and range_m: in mid-slot.
     """
 
     begin_ns: int
@@ -70,9 +71,9 @@ class Sightings:
         self._gso_deg = scenario.access.gso_deg
         self._ephemeris = ephemeris
         self._horizons = [(n, user.horizon) for n, user in enumerate(scenario.terminals) if user.horizon is not None]
-        altitude_m = catalogue.mean_altitude_m
-        high_enough = altitude_m >= scenario.minimum_altitude_m
-        eligible = np.flatnonzero(high_enough & (altitude_m <= scenario.maximum_altitude_m))
+        self._serves = catalogue.mean_altitude_m <= scenario.maximum_altitude_m
+        self._terminals = len(scenario.terminals)
+        eligible = np.flatnonzero(catalogue.mean_altitude_m >= scenario.minimum_altitude_m)
         self.eligible = eligible[np.argsort(catalogue.numbers[eligible])]  # ties go to the lowest
         ticks = () if all(terminal.bound for terminal in scenario.terminals) else range(TICK_NS, SLOT_NS, TICK_NS)
         self.offsets_ns = tuple(sorted({0, _MIDDLE_NS, SLOT_NS, *ticks}))
@@ -105,6 +106,7 @@ class Sightings:
         satellites_m = self._ephemeris.position_m(times, columns)
         range_m, elevation_deg = look(sites_m, up, satellites_m)
         above = elevation_deg >= self._masks_deg  # nan is never above a mask
+        above[:, : self._terminals] &= self._serves[columns]
         for site, horizon in self._horizons:
             azimuths_deg = azimuth_deg([self._sites[site]], self._ephemeris, times, columns)
             above[:, site] &= elevation_deg[:, site] >= horizon.skyline_deg(azimuths_deg[:, 0])

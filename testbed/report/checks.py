@@ -16,6 +16,7 @@ import numpy as np
 from testbed.plan.expected import planned_loss
 from testbed.plan.model import Plan
 from testbed.report.evidence import Evidence, lost_tx_ns
+from testbed.report.internet import encrypted, findings, over_tcp, queues_behind
 from testbed.report.routing import leaked
 from testbed.report.words import CAUGHT_AS, HARMLESS
 
@@ -41,8 +42,10 @@ class Check:
 
 
 def run_checks(evidence: Evidence) -> tuple[Check, ...]:
-    """Every check, in the order of AUDIT_CHECKS, "announcements" where there is BGP, and TRAFFIC_CHECKS."""
-    return *_audit_checks(evidence), *_domain_checks(evidence), *_traffic_checks(evidence)
+    """Every check, in the order of AUDIT_CHECKS, "announcements" where there is BGP, TRAFFIC_CHECKS, and "internet"
+    where there are services over TCP."""
+    audited, traffic = _audit_checks(evidence), _traffic_checks(evidence)
+    return *audited, *_domain_checks(evidence), *traffic, *_internet_checks(evidence)
 
 
 def _audit_checks(evidence: Evidence) -> Iterator[Check]:
@@ -75,7 +78,7 @@ def _domain_checks(evidence: Evidence) -> Iterator[Check]:
 
 def _traffic_checks(evidence: Evidence) -> Iterator[Check]:
     flows = evidence.flows
-    if not evidence.plan.flows:
+    if not encrypted(evidence.plan.flows):
         for name in TRAFFIC_CHECKS:
             yield Check(name, True, "the plan has no flows", judged=False)
         return
@@ -91,6 +94,17 @@ def _traffic_checks(evidence: Evidence) -> Iterator[Check]:
     yield integrity
     yield _flow_loss(evidence, flows)
     yield _adversary_caught(evidence, flows)
+
+
+def _internet_checks(evidence: Evidence) -> Iterator[Check]:
+    """Every page was loaded whole and every transfer went through."""
+    if not over_tcp(evidence.plan.flows):
+        return
+    if evidence.internet is None:
+        yield from _unjudged(("internet",), "the services over TCP left no result")
+        return
+    reasons, detail = findings(evidence.internet)
+    yield _verdict("internet", reasons, detail)
 
 
 def _unjudged(names: tuple[str, ...], why: str) -> Iterator[Check]:
@@ -232,19 +246,24 @@ def _flow_loss(evidence: Evidence, flows: dict[str, Any]) -> Check:
         replace(event, window_ns=event.window_ns + AFTERMATH_NS) if event.window_ns else event for event in plan.events
     )
     tolerant = replace(plan, events=lasting)
+    declared = {flow.get("name"): flow for flow in plan.flows}
     reasons = []
-    lost = unplanned = 0
+    lost = unplanned = queued = 0
     for number, flow in enumerate(flows["flows"]):
         tx_ns = lost_tx_ns(evidence.packets[evidence.packets["flow"] == number])
         lost += len(tx_ns)
         tx_ns = tx_ns[~planned_loss(tolerant, flow["src"], flow["dst"], tx_ns)]
-        if len(tx_ns):
+        if len(tx_ns) and queues_behind(declared.get(flow["name"], flow), plan.flows):
+            queued += len(tx_ns)
+        elif len(tx_ns):
             unplanned += len(tx_ns)
             reasons.append(
                 f"traffic: flow {flow['name']} ({flow['src']}→{flow['dst']}) lost {len(tx_ns):,} of {flow['sent']:,} "
                 f"packets outside planned handover windows, the first sent at {tx_ns[0] / 1e9:.3f} s"
             )
     told = f"{unplanned:,} of {lost:,} lost packets were sent outside planned handover windows"
+    if queued:
+        told += f"; {queued:,} more shared a best-effort queue with TCP"
     if lossy := _lossy_links(plan):
         return Check("flow-loss", True, f"not judged: {lossy} links lose packets by plan; {told}", judged=False)
     return _verdict("flow-loss", reasons, told)
@@ -263,13 +282,17 @@ def _adversary_caught(evidence: Evidence, flows: dict[str, Any]) -> Check:
     for counts in [flow["integrity"]["counts"] for flow in flows["flows"]] + list(flows["unattributed"].values()):
         judged.update(alarming(counts))
     seen = judged | Counter(alarm["verdict"] for alarm in flows["alarms"])  # the larger of the two, name by name
-    acts = Counter(act["action"] for act in evidence.acts or () if act["action"] in CAUGHT_AS and "error" not in act)
+    names = [written.rpartition(".py:")[2] for written in configured.split("+")]  # of a user's own the function
+    done = [act["action"] for act in evidence.acts or () if "error" not in act]
+    acts = Counter(action for action in done if action in CAUGHT_AS or action in names)
     reasons, told = [], []
-    for action in dict.fromkeys([configured, *acts]):
+    for action in dict.fromkeys([*names, *acts]):
         expected = CAUGHT_AS.get(action, tuple(seen))
         caught = {name: seen[name] for name in expected if seen[name]}
         times = f" {acts[action]:,} times" if acts[action] else ""
-        if caught:
+        if acts[action] and not expected and action in CAUGHT_AS:
+            told.append(f"{action}{times}, which nobody can notice")
+        elif caught:
             told.append(f"{action}{times}, caught as {_counts(caught)}")
         elif evidence.acts is not None and not acts[action]:
             told.append(f"{action} never acted")

@@ -15,6 +15,7 @@ from testbed.ground.records import SAMPLE_DTYPE, TICK_DTYPE
 from testbed.plan.faults import with_faults
 from testbed.plan.model import Plan, load
 from testbed.plan.observed import read_routing, with_routing
+from testbed.report.internet import FILE, encrypted, over_tcp
 
 PACKET_COLUMNS: Final = ("flow", "sequence", "tx_ns", "delay_ns", "verdict")
 """The columns of flows.npy, as traffic.records has them: a negative tx_ns or delay_ns means that there is no stamp."""
@@ -32,6 +33,7 @@ class Evidence:
     `samples`: SAMPLE_DTYPE, shape (n,). `ticks`: TICK_DTYPE, shape (n,). `packets`: shape (n,), with at least
     PACKET_COLUMNS. `acts`: what a simulated attacker did, in order; None where none was at work.
     `routing`: what routing daemons did (`plan.observed`); None where the routes were the plan's.
+    `internet`: what services over TCP came to (`testbed.report.internet`); None where the plan has none.
     `gaps`: one line for each file that should be there and is not readable.
     """
 
@@ -47,6 +49,7 @@ class Evidence:
     acts: tuple[dict[str, Any], ...] | None
     gaps: tuple[str, ...]
     routing: dict[str, Any] | None = None
+    internet: dict[str, Any] | None = None
 
 
 def read_evidence(folder: Path) -> Evidence:
@@ -60,7 +63,7 @@ def read_evidence(folder: Path) -> Evidence:
     run = _read_json(folder / "run.json", gaps)
     if run is None:
         raise RunError(f"{folder}: {gaps[0]}: the run is still going or was killed; wait for its end, or run it again")
-    has_flows = bool(plan.flows)
+    has_flows = encrypted(plan.flows)
     acts_file = folder / "adversary.jsonl"
     return Evidence(
         folder=folder,
@@ -73,6 +76,7 @@ def read_evidence(folder: Path) -> Evidence:
         ticks=_read_array(folder / "ticks.npy", np.zeros(0, TICK_DTYPE), gaps),
         packets=_read_array(folder / "flows.npy", _NO_PACKETS, gaps) if has_flows else _NO_PACKETS,
         acts=_read_acts(acts_file, gaps) if acts_file.exists() else None,
+        internet=_read_json(folder / FILE, gaps) if over_tcp(plan.flows) else None,
         gaps=tuple(gaps),
         routing=read_routing(folder),
     )

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from testbed.report import plots
 from testbed.report.evidence import Evidence
+from testbed.report.internet import rows as service_rows
 from testbed.report.words import HARMLESS, MEANINGS
 
 ROWS_SHOWN: Final = 12
@@ -40,6 +41,7 @@ def render(report: dict[str, Any], evidence: Evidence) -> str:
         place=PLACES[report["where"]],
         links=worst_first(report),
         verdicts=verdict_rows(report),
+        services=list(service_rows(report["internet"])) if report["internet"] else [],
         manifest=json.dumps(report["manifest"], indent=2, ensure_ascii=False),
         delay_plots=plots.delay_plots(evidence),
         fidelity_plots=fidelity,

@@ -13,7 +13,10 @@ from testbed.ground.units import format_utc
 from testbed.report.checks import alarm_count, run_checks
 from testbed.report.evidence import Evidence, read_evidence
 from testbed.report.html import render
+from testbed.report.internet import limits, with_limits
+from testbed.report.measures import measured_flows
 from testbed.report.routing import summarise
+from testbed.report.services import service_checks, with_services
 
 SCHEMA: Final = 1
 EXIT_CODES: Final = {"pass": 0, "fail": 1, "invalid": 4}
@@ -48,7 +51,8 @@ def judge(evidence: Evidence) -> dict[str, Any]:
     complete run. A busy machine makes packets late; it forges none.
     """
     plan, run, flows = evidence.plan, evidence.run, evidence.flows or {}
-    checks = run_checks(evidence)
+    services = with_services(evidence, measured_flows(evidence))
+    checks = (*run_checks(evidence), *service_checks(evidence, services))
     invalid = _invalid_reasons(evidence)
     failed = [reason for check in checks for reason in check.reasons]
     alarmed = run["ended"] == "complete" and any(check.name == "integrity" and check.reasons for check in checks)
@@ -74,10 +78,11 @@ def judge(evidence: Evidence) -> dict[str, Any]:
             "handovers": plan.handovers,
         },
         "audit": _audit(evidence),
-        "flows": flows.get("flows", []),
+        "flows": services,
         "alarms": flows.get("alarms", []),
         "alarm_count": alarm_count(flows) if flows else 0,
         "unattributed": flows.get("unattributed", {}),
+        "internet": with_limits(evidence.internet, evidence.ticks) if evidence.internet else None,
         "routing": summarise(plan, evidence.routing) if evidence.routing else {"by": "plan"},
         "events": _events(evidence),
         "checks": [
@@ -115,7 +120,16 @@ def _invalid_reasons(evidence: Evidence) -> list[str]:
 def _run_warnings(evidence: Evidence) -> list[str]:
     links = evidence.audit["links"] if evidence.audit is not None else []
     few = sum(not row.get("judged", True) for row in links)
-    return [f"{few} of {len(links)} link directions had too few probes to judge"] if few else []
+    warnings = [f"{few} of {len(links)} link directions had too few probes to judge"] if few else []
+    warnings += limits(with_limits(evidence.internet, evidence.ticks)) if evidence.internet else []
+    for flow in evidence.flows["flows"] if evidence.flows is not None else ():
+        rate = flow.get("rate", {})
+        if rate.get("limited_by"):
+            warnings.append(
+                f"flow {flow['name']} was limited by its {rate['limited_by']}: {rate['in_time']:,} of {rate['due']:,} "
+                "packets left in time; its figures do not show what the network can carry"
+            )
+    return warnings
 
 
 def _audit(evidence: Evidence) -> dict[str, Any] | None:

@@ -35,12 +35,12 @@ class Watch:
 class Sky:
     """What a picture needs beside the plan: the catalogue it was made from, and who looks up from where.
 
-    minimum_altitude_m: satellites of a lower mean altitude do not count.
+    altitudes_m: least and greatest mean altitude of the satellites that count.
     """
 
     catalogue: Catalogue
     watches: tuple[Watch, ...]
-    minimum_altitude_m: float
+    altitudes_m: tuple[float, float]
 
 
 def sky_of(plan: Plan, scenario: Scenario, catalogue: Catalogue) -> Sky:
@@ -48,14 +48,15 @@ def sky_of(plan: Plan, scenario: Scenario, catalogue: Catalogue) -> Sky:
     scenario, there = scenario.starting_at(plan.start_ns), {node.name for node in plan.nodes}
     terminals = [Watch(one.name, one.site, one.mask_deg) for one in scenario.terminals]
     gateways = [Watch(one.name, one.site, one.mask_deg) for one in scenario.gateways if one.name in there]
-    return Sky(catalogue, (*terminals, *gateways), scenario.minimum_altitude_m)
+    return Sky(catalogue, (*terminals, *gateways), (scenario.minimum_altitude_m, scenario.maximum_altitude_m))
 
 
 def in_view(plan: Plan, sky: Sky) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(times within the plan in ns, satellites above each watch's mask): shapes (n_times,) and (n_times, n_watches)."""
     seconds = max(1, -(-plan.duration_ns // (VIEW_POINTS * NS_PER_S)))
     times = np.append(np.arange(0, plan.duration_ns, seconds * NS_PER_S), plan.duration_ns)
-    eligible = np.flatnonzero(sky.catalogue.mean_altitude_m >= sky.minimum_altitude_m)
+    altitude_m, (least_m, greatest_m) = sky.catalogue.mean_altitude_m, sky.altitudes_m
+    eligible = np.flatnonzero((altitude_m >= least_m) & (altitude_m <= greatest_m))
     ephemeris = Ephemeris(sky.catalogue, plan.start_ns, plan.duration_ns)
     places = [watch.place for watch in sky.watches]
     masks = np.array([watch.mask_deg for watch in sky.watches])

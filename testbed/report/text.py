@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from testbed.report import internet
 from testbed.report.html import number, verdict_sentence, worst_first
 
 LINES_SHOWN: Final = 8
@@ -41,6 +42,10 @@ def _print(console: Console, report: dict[str, Any]) -> None:
         _links(console, report)
     if report["flows"]:
         _flows(console, report["flows"])
+        _services(console, report["flows"])
+        _variation(console, [flow for flow in report["flows"] if "measures" in flow])
+    if report["internet"]:
+        _internet(console, report["internet"])
     if report["routing"]["by"] == "frr":
         _routing(console, report["routing"])
     if report["warnings"]:
@@ -169,3 +174,70 @@ def _flows(console: Console, flows: list[dict[str, Any]]) -> None:
         )
     console.print()
     console.print(table)
+
+
+def _services(console: Console, flows: list[dict[str, Any]]) -> None:
+    """What calls and messages got, where there are any."""
+    calls = [flow for flow in flows if "call" in flow]
+    if calls:
+        columns = ["call", "MOS", "worst slot", "lost %", "mouth to ear ms", "gaps"]
+        table = _table("Calls: estimate, narrowband, ITU-T G.107", columns)
+        table.columns[-1].justify = "right"
+        for flow in calls:
+            call = flow["call"]
+            worst = min((slot["MOS"] or 1.0 for slot in call["per_slot"]), default=None)
+            lost = number(100 * call["loss_effective"], 2)
+            figures = (number(call["MOS"], 2), number(worst, 2), lost, number(call["m2e_ms"]), number(call["gaps"]))
+            table.add_row(Text(flow["name"]), *figures)
+        console.print()
+        console.print(table)
+    timed = [flow for flow in flows if "deadlines" in flow]
+    if timed:
+        columns = ["messages", "sent", "delivered", "p50 ms", "p99 ms", "deadline ms", "in time"]
+        table = _table("Messages: from the first packet sent to the last one needed", columns)
+        table.columns[-1].justify = "right"
+        for flow in timed:
+            found = flow["deadlines"]
+            table.add_row(
+                Text(flow["name"]),
+                number(found["messages"]),
+                number(found["delivered"]),
+                number(found["time_ms"]["p50"], 1),
+                number(found["time_ms"]["p99"], 1),
+                number(found["deadline_ms"]),
+                number(found["within_deadline"]),
+            )
+        console.print()
+        console.print(table)
+
+
+def _internet(console: Console, told: dict[str, Any]) -> None:
+    console.print()
+    console.print("Services over TCP", style="bold")
+    for row in internet.rows(told):
+        state = Text("failed", _STYLES["fail"]) if row["failed"] else Text("passed", "green")
+        console.print(Text.assemble(f"{row['name']}  {row['src']} → {row['dst']}  ", state))
+        figures = [f"{name} {value}" for name, value in (*row["told"], ("limited by", row["limited_by"]))]
+        console.print(Text("  " + ", ".join(figures)))
+
+
+def _variation(console: Console, flows: list[dict[str, Any]]) -> None:
+    columns = ["flow", "loss %", "95 % interval", "PDV p99", "jitter", "reordered", "silence"]
+    table = _table("Flows: loss; variation and longest silence at a handover in ms", columns)
+    table.columns[-1].justify = "right"
+    for flow in flows:
+        measures = flow["measures"]
+        loss, bounds = measures["loss"], measures["loss"]["ci95"]
+        silences = [around["silence_ms"] for around in measures["handovers"] if around["silence_ms"] is not None]
+        table.add_row(
+            Text(flow["name"]),
+            number(None if loss["ratio"] is None else 100 * loss["ratio"], 2),
+            "–" if bounds is None else f"{100 * bounds[0]:.2f}–{100 * bounds[1]:.2f}",
+            number(measures["pdv_ms"]["p99"], 2),
+            number(measures["rtp_jitter_ms"]["max"], 2),
+            number(measures["reordering"]["reordered"]),
+            number(max(silences, default=None), 0),
+        )
+    if flows:
+        console.print()
+        console.print(table)

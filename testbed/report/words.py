@@ -32,9 +32,36 @@ MEANINGS: Final = {
 HARMLESS: Final = frozenset({"GENUINE", "LATE_OUTSIDE_WINDOW", "DUP_LINK", "EXPOSURE"})
 """Names that raise no alarm. Any other, known or not, does."""
 
-CAUGHT_AS: Final = {
-    "bitflip": ("FORGED",),
+CAUGHT_AS: Final[dict[str, tuple[str, ...]]] = {
+    "replay-soon": ("REPLAY_IN_WINDOW",),
+    "replay-late": ("REPLAY_OLD", "REPLAY_IN_WINDOW"),
     "replay": ("REPLAY_IN_WINDOW", "REPLAY_OLD"),
+    "expired": ("EXPIRED_SA",),
+    "bitflip": ("FORGED",),
+    "flip-iv": ("FORGED",),
+    "flip-icv": ("FORGED",),
+    "flip-sequence": ("FORGED",),
+    "flip-spi": ("UNKNOWN_SPI",),
+    "truncate": ("TRUNCATED", "FORGED"),
+    "random": ("FORGED",),
+    "foreign-key": ("FORGED",),
+    "splice": ("FORGED",),
     "plaintext": ("PLAINTEXT_IN",),
+    "short-icv": ("FORGED", "TRUNCATED"),
+    "null-cipher": ("FORGED",),
+    "fragment-overlap": ("FRAG_OVERLAP",),
+    "fragment-gap": ("FRAG_INCOMPLETE",),
+    "fragment-flood": ("FRAG_INCOMPLETE",),
+    "drop": ("SUSPECT_DROP",),
+    "hold": ("DELAY_ATTACK",),
+    "reorder": ("REORDER_ATTACK",),
+    "kex-tamper": ("KEX_FAIL",),
+    "kex-block": ("KEX_FAIL",),
+    "kex-downgrade": ("DOWNGRADE",),
+    "eavesdrop": (),
+    "nonce-reuse": ("NONCE_REUSE",),
+    "plaintext-leak": ("PLAINTEXT_LEAK",),
+    "no-esn": ("DOWNGRADE",),
+    "sequence-wrap": ("SEQ_EXHAUSTED",),
 }
-"""What a simulated attacker does, and the verdicts of which at least one must answer it."""
+"""What a simulated attacker does, and the verdicts of which at least one must answer it; none: nobody can notice."""

@@ -162,6 +162,7 @@ def test_a_starved_sender_makes_the_session_invalid(lab: Lab, tmp_path: Path) ->
     document, _ = play(WORKLOAD, hosts(lab), tmp_path, 1.5, progress=lambda _: time.sleep(0.3))
     assert any("the sender was starved of CPU" in reason for reason in document["invalid_reasons"])
     assert document["pacing_ms"]["p99"] > 100
+    assert "generator" in [flow["rate"]["limited_by"] for flow in document["flows"]]
 
 
 def test_no_route_is_loss_and_not_an_error(lab: Lab, tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ from testbed.lab.guest import Guest, Job
 
 
 def test_a_run_directory_holds_the_plan_and_is_never_overwritten(tmp_path: Path) -> None:
-    folder = rundir.create(make_plan(), tmp_path / "run", readback=False, pcap=True)
-    assert json.loads((folder / "job.json").read_text()) == {"readback": False, "pcap": True}
+    plan = make_plan()
+    folder = rundir.create(plan, tmp_path / "run", readback=False, pcap=True)
+    assert json.loads((folder / "job.json").read_text()) == {"readback": False, "pcap": True, "nodes": len(plan.nodes)}
     assert {path.name for path in folder.iterdir()} == {
         "faults.json",
         "inbox",

@@ -157,13 +157,34 @@ def test_a_caught_adversary_still_fails_the_run(tmp_path: Path) -> None:
     assert "traffic: flow voice-rome (rome→dc-rome) was attacked: FORGED 12" in report["reasons"]
 
 
+def test_every_one_of_combined_actions_must_be_caught(tmp_path: Path) -> None:
+    files = make_attacked_files()
+    files.change_plan(traffic={"adversary": "bitflip+plaintext"})
+    assert files.acts is not None
+    files.acts.append({"time_ns": 40 * S, "action": "plaintext", "spi": 4097, "sequence": 9})
+    assert check(report_of(files, tmp_path), "adversary-caught") == {
+        "name": "adversary-caught",
+        "passed": False,
+        "judged": True,
+        "detail": "bitflip 12 times, caught as FORGED 12; plaintext 1 times, not caught",
+    }
+
+
+def test_a_listener_is_told_of_and_cannot_be_caught(files: Files, tmp_path: Path) -> None:
+    files.change_plan(traffic={"adversary": "eavesdrop"})
+    files.acts = [{"time_ns": 30 * S, "action": "eavesdrop", "spi": 4097, "sequence": 9}]
+    found = check(report_of(files, tmp_path), "adversary-caught")
+    assert (found["passed"], found["detail"]) == (True, "eavesdrop 1 times, which nobody can notice")
+
+
 @pytest.mark.parametrize(
     ("adversary", "reason"),
     [
         ("bitflip", "adversary: bitflip was tried and FORGED was never raised"),
         ({"action": "replay"}, "adversary: replay was tried and REPLAY_IN_WINDOW or REPLAY_OLD was never raised"),
         ("plaintext", "adversary: plaintext was tried and PLAINTEXT_IN was never raised"),
-        ("hold", "adversary: hold was tried and an alarm was never raised"),
+        ("hold", "adversary: hold was tried and DELAY_ATTACK was never raised"),
+        ("mine.py:twice", "adversary: twice was tried and an alarm was never raised"),
     ],
 )
 def test_an_adversary_that_nobody_saw_fails(files: Files, tmp_path: Path, adversary: Any, reason: str) -> None:

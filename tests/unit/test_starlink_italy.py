@@ -13,6 +13,8 @@ from testbed.plan.build import build_plan
 from testbed.plan.model import load, save
 from topologies.services import government
 from topologies.starlink_italy import PARAMETERS, scenario
+from traffic.bulk import parse_tcp
+from traffic.web import parse_web
 
 KEYS = {"name", "kind", "src", "dst", "dscp", "rate_pps", "payload_bytes", "start_ns", "stop_ns"}
 
@@ -20,6 +22,7 @@ KEYS = {"name", "kind", "src", "dst", "dscp", "rate_pps", "payload_bytes", "star
 def test_the_declared_defaults():
     found = scenario()
     assert found.parameters == {
+        "sites": "two",
         "order": "hold",
         "outage_ms": 20,
         "policy": "measured",
@@ -34,8 +37,10 @@ def test_the_declared_defaults():
         "capacity": "median",
         "load": 0,
         "rain": "off",
+        "lasers": False,
         "routing": "plan",
         "domains": "one",
+        "services": "basic",
         "esn": True,
         "window": 1024,
         "profile": "manual",
@@ -43,6 +48,16 @@ def test_the_declared_defaults():
         "generator": "struct",
         "adversary": "none",
         "adversary_every": "64",
+        "adversary_percent": 0,
+        "adversary_seed": 1,
+        "adversary_position": "satellite",
+        "adversary_direction": "up",
+        "adversary_from_s": 0,
+        "adversary_to_s": 0,
+        "adversary_hold_ms": 200,
+        "adversary_followers": 32,
+        "adversary_late_s": 10,
+        "internet": "off",
     }
     assert (found.access.order, found.access.outage_ns) == ("hold", 20 * MS)
     assert found.traffic == {
@@ -52,7 +67,6 @@ def test_the_declared_defaults():
         "rekey_s": 3600,
         "generator": "struct",
         "adversary": "none",
-        "adversary_every": "64",
     }
     assert {terminal.mask_deg for terminal in found.terminals} == {25.0}
     assert {gateway.mask_deg for gateway in found.gateways} == {25.0}
@@ -168,3 +182,22 @@ def test_over_the_built_in_shells_too(tmp_path):
 def test_a_short_plan_is_a_plan():
     plan = build_plan(italy(), dense(), START_NS, S)
     assert len(plan.flows) == 6
+
+
+@pytest.mark.parametrize("word", ["web", "cubic", "bbr"])
+def test_the_internet_beside_the_encrypted_flows_is_declared_as_the_traffic_wants_it(word: str) -> None:
+    declared = scenario(internet=word).flows(20 * 10**9)
+    (ours,) = [flow for flow in declared if flow["kind"] in ("web", "tcp")]
+    assert len(declared) == len(scenario().flows(20 * 10**9)) + 1
+    assert (ours["src"], ours["dst"], ours["dscp"]) == ("rome", "dc-rome", 0)
+    if word == "web":
+        (page,) = parse_web([ours], ("rome", "dc-rome"))
+        assert page.page_bytes == pytest.approx(2_652 * 1024, abs=70)  # HTTP Archive's median
+    else:
+        (transfer,) = parse_tcp([ours], ("rome", "dc-rome"))
+        assert (transfer.algorithm, transfer.seconds) == (word, 18)
+
+
+def test_a_plan_too_short_for_the_internet_says_so() -> None:
+    with pytest.raises(ScenarioError, match="internet=cubic needs 4 s at least, this plan has 3 s"):
+        scenario(internet="cubic").flows(3 * 10**9)

@@ -60,6 +60,17 @@ def test_a_good_run_in_plain_text(tmp_path: Path) -> None:
         "voice-rome   3,000     12   12.57   15.81   16.97   intact",
         "web-milano     720      0   12.22   15.42   16.58   intact",
         "",
+        "Calls: estimate, narrowband, ITU-T G.107",
+        "call          MOS   worst slot   lost %   mouth to ear ms   gaps",
+        "────────────────────────────────────────────────────────────────",
+        "voice-rome   4.34         4.17     0.40                55      0",
+        "",
+        "Flows: loss; variation and longest silence at a handover in ms",
+        "flow         loss %   95 % interval   PDV p99   jitter   reordered   silence",
+        "────────────────────────────────────────────────────────────────────────────",
+        "voice-rome     0.40       0.21–0.70      6.38     1.44           0        81",
+        "web-milano     0.00       0.00–0.51      5.98     1.27           0        88",
+        "",
         f"Report: {tmp_path}/report.html",
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, IPv6ExtHdrFragment, IPv6ExtHdrHopByHop, IPv6ExtHdrRouting
@@ -76,6 +76,34 @@ def test_inner_packets_are_what_scapy_would_build(
     assert not any(payload[CANARY_BYTES + TAG.size :])
 
 
+@pytest.mark.parametrize("version", [4, 6])
+@pytest.mark.parametrize("rtp_interval", [None, 160])
+@pytest.mark.parametrize("sealed", [False, True])
+@settings(deadline=None)
+@given(sequence=st.integers(0, (1 << 64) - 1), bodies=st.lists(st.binary(min_size=22, max_size=22), min_size=1))
+def test_bodies_and_seals_are_inside_and_the_checksum_is_scapys(
+    version: int, rtp_interval: int | None, sealed: bool, sequence: int, bodies: list[bytes]
+) -> None:
+    def body(number: int) -> bytes:
+        return bodies[number % len(bodies)]
+
+    def seal(rtp: bytes) -> bytes:  # some length-changing function of everything
+        return bytes(octet ^ 0x5A for octet in rtp) + rtp[-16:]
+
+    source, destination = ADDRESSES[version]
+    flow = InnerFlow(source, destination, 18, 3, CANARY, 64, rtp_interval, 7, body, seal if sealed else None)
+    packets = InnerPackets(flow)
+    for number in (0, sequence, 1):
+        built = bytes(packets.build(number))
+        packet = dissect(built, version)
+        assert with_scapys_checksums(packet) == built
+        plain = flow.payload(number)
+        assert bytes(packet[UDP].payload) == (seal(plain) if sealed else plain)
+        start = (12 if rtp_interval else 0) + CANARY_BYTES + TAG.size
+        assert plain[start : start + 22] == body(number)
+        assert len(plain) == 64
+
+
 @given(payload=st.binary(max_size=100), dscp=st.integers(0, 63))
 @pytest.mark.parametrize("version", [4, 6])
 def test_udp_packets_are_what_scapy_would_build(version: int, payload: bytes, dscp: int) -> None:
@@ -105,8 +133,8 @@ V6 = ETHERNET / IPv6(src="2001:db8::1", dst="2001:db8::2", tc=0xB8)
         (V4 / ICMP(), Kind.ICMP),
         (V6 / ICMPv6EchoRequest(), Kind.ICMP),
         (V6 / IPv6ExtHdrHopByHop() / ICMPv6EchoRequest(), Kind.ICMP),  # as multicast listener reports are
-        (V4 / TCP(), Kind.OTHER),
-        (V6 / TCP(), Kind.OTHER),
+        (V4 / TCP(), Kind.TCP),
+        (V6 / TCP(), Kind.TCP),
         (Ether(src=ETHERNET.src, dst=ETHERNET.dst, type=0x88CC) / Raw(b"LLDP"), Kind.OTHER),
         (ETHERNET / IP(proto=50) / Raw(bytes(40)), Kind.ESP),
         (ETHERNET / IP(flags="MF") / UDP() / Raw(bytes(16)), Kind.FRAGMENT),

@@ -63,6 +63,39 @@ def test_a_quiet_session_is_valid() -> None:
     assert [flow["integrity"]["verdict"] for flow in document["flows"]] == ["intact", "intact"]
 
 
+def test_a_flow_that_left_as_declared_has_no_limit() -> None:
+    session = Session()
+    session.send_all()
+    rate = session.document()["flows"][0]["rate"]
+    assert rate == {"declared_pps": 50, "achieved_pps": 50.0, "due": 50, "in_time": 50, "limited_by": None}
+
+
+def test_a_flow_that_its_generator_could_not_keep_up_with_says_so() -> None:
+    session = Session()
+    session.send_all()
+    call = session.sender.flows[0]
+    for number in range(len(call.tx_ns)):
+        call.tx_ns[number] += number * 2_000_000  # each packet takes 22 ms instead of 20
+    document = session.document()
+    rate = document["flows"][0]["rate"]
+    assert (rate["achieved_pps"], rate["in_time"], rate["limited_by"]) == (45.455, 10, "generator")
+    assert document["flows"][1]["rate"]["limited_by"] is None
+    assert any("starved of CPU" in reason for reason in document["invalid_reasons"])
+
+
+def test_packets_that_were_due_and_never_sent_are_the_generators_unless_there_was_no_key() -> None:
+    session = Session()
+    for _ in range(40):
+        session.sender.send_next()  # and then the time is over
+    assert session.document()["flows"][0]["rate"]["limited_by"] == "generator"
+    keyless = Session()
+    for state in keyless.sender.flows:
+        state.ready = lambda: False
+    keyless.send_all()
+    rate = keyless.document()["flows"][0]["rate"]
+    assert (rate["due"], rate["in_time"], rate["limited_by"]) == (50, 0, None)
+
+
 def test_a_clock_that_was_set_makes_it_invalid() -> None:
     assert Session().document(clock_step_ns=900_000)["valid"]
     reasons = Session().document(clock_step_ns=2_000_000)["invalid_reasons"]

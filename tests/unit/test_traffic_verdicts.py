@@ -180,6 +180,26 @@ def test_clear_text() -> None:
     assert pair.verdicts(injected) == {Verdict.PLAINTEXT_IN: TRIALS}
 
 
+def test_tcp_is_in_the_clear_on_the_ports_of_services_alone() -> None:
+    pair = Pair(clear_tcp_ports=[8443])
+    v4, v6 = IP(src="192.0.2.1", dst="192.0.2.2"), IPv6(src="2001:db8::1", dst="2001:db8::2")
+    for ip in (v4, v6):
+        assert pair.endpoint.judge(bytes(ETHER / ip / TCP(sport=40_000, dport=8443) / Raw(b"request"))) is None
+        assert pair.endpoint.judge(bytes(ETHER / ip / TCP(sport=8443, dport=40_000) / Raw(b"answer"))) is None
+        for ports in ({"sport": 40_000, "dport": 443}, {"sport": 862, "dport": 40_000}, {"sport": 443, "dport": 862}):
+            refused = pair.judge(bytes(ETHER / ip / TCP(**ports) / Raw(b"order")))
+            assert (refused.verdict, refused.detail) == (Verdict.PLAINTEXT_IN, f"TCP to port {ports['dport']}")
+    assert pair.judge(bytes(ETHER / v4 / UDP(dport=8443))).verdict is Verdict.PLAINTEXT_IN
+    leak = pair.judge(bytes(ETHER / v4 / TCP(dport=8443) / Raw(b"x" * 700 + CANARY)))  # nor is a canary allowed there
+    assert (leak.verdict, leak.flow) == (Verdict.PLAINTEXT_LEAK, FLOW.index)
+    inner = pair.judge(bytes(ETHER / IP(src="10.77.0.1", dst="192.0.2.2") / TCP(dport=8443)))
+    assert inner.verdict is Verdict.PLAINTEXT_LEAK
+    short = pair.judge(bytes(ETHER / v4 / TCP(dport=8443))[: 14 + 20 + 12])
+    assert short.verdict is Verdict.TRUNCATED
+    nobody = Pair()
+    assert nobody.judge(bytes(ETHER / v4 / TCP(dport=8443))).verdict is Verdict.PLAINTEXT_IN
+
+
 def test_leaks_are_found_wherever_they_are() -> None:
     pair = Pair()
     inner = bytes(pair.packets.build(0))

@@ -1,0 +1,133 @@
+"""Figures of a run, over several runs, and the page that compares systems."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from run_fixture import S, make_attacked_files, make_files
+from scipy import stats
+from test_html import Page
+
+from testbed.report.comparison.figures import FIGURES, Estimate, estimate
+from testbed.report.comparison.summary import availability, first_copies, standstill_ns, summarise
+from testbed.report.comparison.table import compare
+from testbed.report.comparison.write import write_comparison
+from testbed.report.results import make_report
+from traffic.records import NOT_RECEIVED, PACKET_DTYPE
+
+
+def packets(lost: range | tuple[int, ...] = (), count: int = 500) -> np.ndarray:
+    """A flow of 50 packets/s, 30 ms on its way."""
+    rows = np.zeros(count, PACKET_DTYPE)
+    rows["sequence"] = np.arange(count)
+    rows["tx_ns"] = np.arange(count) * S // 50
+    rows["delay_ns"] = 30_000_000
+    rows["delay_ns"][list(lost)] = -1
+    rows["verdict"][list(lost)] = NOT_RECEIVED
+    return rows
+
+
+def test_the_interval_is_student_s() -> None:
+    values = [31.2, 30.8, 31.9, 31.5]
+    found = estimate(values)
+    low, high = stats.t.interval(0.95, 3, loc=np.mean(values), scale=stats.sem(values))
+    assert found is not None
+    assert (found.mean - found.half, found.mean + found.half) == pytest.approx((low, high))
+    assert found.runs == 4
+
+
+def test_what_is_missing_is_missing() -> None:
+    assert estimate([None, None]) is None
+    assert estimate([None, 3.0]) == Estimate(3.0, None, 1)
+    assert Estimate(3.0, None, 1).text(1) == "3.0"
+    assert Estimate(1234.5, 0.25, 3).text(1) == "1,234.5 ± 0.2"
+
+
+def test_a_second_is_available_when_nine_in_ten_came() -> None:
+    assert availability(packets()) == 1.0
+    assert availability(packets(lost=range(100, 105))) == 1.0  # 45 of 50
+    assert availability(packets(lost=range(100, 106))) == 0.9  # one second of ten
+    assert availability(packets(lost=range(500))) == 0.0
+    assert availability(packets(count=0)) is None
+
+
+def test_the_first_copy_delivered_counts() -> None:
+    rows = packets(lost=(3,), count=5)
+    late = rows[3:4].copy()
+    late["delay_ns"], late["verdict"] = 80_000_000, 0
+    found = first_copies(np.concatenate([rows, late]))
+    assert found["delay_ns"].tolist() == [30_000_000] * 3 + [80_000_000, 30_000_000]
+
+
+@pytest.mark.parametrize(
+    ("lost", "at_s", "still_s"),
+    [
+        (range(100, 150), 2.0, 1.0),  # sent from 2.00 s to 2.98 s
+        (range(110, 150), 2.0, 0.8),
+        (range(100, 500), 2.0, float("inf")),
+        ((), 2.0, None),
+        (range(300, 350), 2.0, None),  # of something else
+    ],
+)
+def test_how_long_a_flow_stood_still(lost: Any, at_s: float, still_s: float | None) -> None:
+    found = standstill_ns(packets(lost=lost), round(at_s * S))
+    assert found == (None if still_s is None else pytest.approx(still_s * S))
+
+
+def summary_of(tmp_path: Path, name: str, files: Any = None) -> dict[str, Any]:
+    folder = (files or make_files()).write(tmp_path / name)
+    outcome = {"ended": "complete", "tries": 1, "wall_s": 70.0} | summarise(folder, make_report(folder))
+    plain: dict[str, Any] = json.loads(json.dumps(outcome))
+    assert plain == outcome, "JSON types alone"
+    return plain
+
+
+def cell(system: str, trial: str = "quiet", seed: int = 0) -> dict[str, Any]:
+    return {"name": f"{system}-{trial}-s{seed}", "system": system, "trial": trial, "seed": seed, "arguments": [system]}
+
+
+FAILED = {"ended": "failed", "tries": 1, "wall_s": 2.0, "verdict": "failed", "error": "testbed: no such <thing>"}
+
+
+def test_a_comparison_has_every_figure_of_every_system(tmp_path: Path) -> None:
+    good, attacked = summary_of(tmp_path, "a"), summary_of(tmp_path, "b", make_attacked_files())
+    rows = [
+        (cell("one"), good),
+        (cell("one", seed=1), good),
+        (cell("one", "attack"), attacked),
+        (cell("two"), FAILED),
+    ]
+    document = write_comparison(tmp_path, rows)
+    assert document == compare(rows) == json.loads((tmp_path / "comparison.json").read_text())
+    one, two = document["systems"]
+    assert one["verdicts"] == {"pass": 2}
+    assert one["figures"]["round_trip_ms"]["runs"] == 2
+    assert one["figures"]["round_trip_ms"]["half"] == 0.0
+    assert set(one["figures"]) == {figure.key for figure in FIGURES}
+    assert all(value is None for value in two["figures"].values())
+    (trial,) = one["trials"]
+    assert trial["acts"] > 0
+    assert trial["alarms"] > 0
+    assert trial["verdicts"]["FORGED"] > 0
+    samples = np.load(tmp_path / "a" / "samples.npy")
+    steady = samples[samples["path"] & ~samples["transition"] & (samples["delay_ns"] >= 0)]
+    medians_ms = [np.median(steady["delay_ns"][steady["index"] == number]) / 1e6 for number in range(4)]
+    assert one["figures"]["round_trip_ms"]["mean"] == pytest.approx(sum(medians_ms) / 2)
+
+    source = (tmp_path / "comparison.html").read_text()
+    page = Page(source)
+    assert page.count("figure") == len(one["delays"]) + 2
+    assert "testbed: no such <thing>" in page.text
+    assert "http" not in source.replace("http://www.w3.org/", "")
+    assert page.count("script") == page.count("link") == page.count("img") == 0
+
+
+def test_an_invalid_run_is_in_no_figure(tmp_path: Path) -> None:
+    bad = summary_of(tmp_path, "a") | {"verdict": "invalid"}
+    (system,) = compare([(cell("one"), bad)])["systems"]
+    assert system["verdicts"] == {"invalid": 1}
+    assert all(value is None for value in system["figures"].values())

@@ -1,0 +1,180 @@
+"""Phones that reach satellites directly: after an earthquake at Amatrice, in Rome, and in a boat on the Ionian Sea.
+
+The low shell alone serves them, 335 to 375 km, one beam for a whole region. It passes packets on over lasers to the
+main fleet, which lands at the Italian gateways. That terrestrial cells are gone is given: there is no other way here.
+"""
+
+from __future__ import annotations
+
+from testbed.emulation.planned import planned_topo
+from testbed.orbits.horizon import Horizon
+from testbed.orbits.lasers import Lasers
+from testbed.plan.delays import Overheads
+from testbed.plan.losses import parse_losses
+from testbed.plan.scenario import (
+    Access,
+    Centre,
+    Gateway,
+    Parameter,
+    Pop,
+    Scenario,
+    Switch,
+    Terminal,
+    Whole,
+    parse_parameters,
+)
+from testbed.plan.sovereignty import Sovereignty
+from topologies.common import (
+    CORE_BUFFER_NS,
+    FEEDER_BPS,
+    FIBRE_BPS,
+    HANDOVER,
+    LOST,
+    ORDER_ASSUMPTIONS,
+    ROUTING_ASSUMPTIONS,
+    TRAFFIC,
+    USER_BUFFER_NS,
+    access_rules,
+    traffic_of,
+)
+from topologies.services import Flow, bulk, voice
+from topologies.sites import AMATRICE, IONIAN, MILAN_POP, ROME, STARLINK_GATEWAYS
+
+NAME = "direct-to-cell"
+TITLE = "Phones directly on satellites: Amatrice after an earthquake, Rome and the Ionian Sea to the civil protection"
+
+PARAMETERS: tuple[Parameter, ...] = (
+    *HANDOVER,
+    Whole("sharing", "8", "phones that share a beam evenly", 1, 80),
+    Switch("terrain", "on", "mountains around Amatrice"),
+    Switch("lasers", "on", "links between satellites; without them a satellite must see phone and gateway"),
+    LOST,
+    *TRAFFIC,
+)
+
+CEILING_M = 440_000.0
+"""Satellites below serve phones: 335 to 375 km on 2026-06-14 (CelesTrak elements)."""
+
+MASK_DEG = 25.0
+"""Least elevation for gateways (FCC filings). Assumption: also for phones, outdoors; none are served indoors."""
+
+BEAM_DOWN_BPS = 4_000_000
+"""Of a whole beam, outdoors: field estimate of arXiv 2506.00283."""
+
+BEAM_UP_BPS = 1_200_000
+"""Assumption: of a whole beam; up to 7.2 Mbit/s are promised, phones send with 0.2 W."""
+
+OVERHEADS = Overheads(scheduling_up_ns=40_000_000, scheduling_down_ns=20_000_000, frame_ns=1_000_000)
+"""Assumption: LTE's scheduling adds 40 ms up, where a grant is awaited, and 20 ms down (20 to 40 in textbooks), its
+subframe 1 ms; idle round trips of 60 to 150 ms are expected."""
+
+TERRAIN = {
+    True: "mountains hide satellites below 28 to 32° in two sectors at Amatrice",
+    False: "no mountains hide satellites",
+}
+
+VALLEY = Horizon(((40.0, 140.0, 32.0), (200.0, 300.0, 28.0)))
+"""Assumption: the Laga mountains east of Amatrice and those to the south-west, drawn as steep as a phone between houses
+has them."""
+
+LASERS = 5
+"""Assumption: four for the +grid of its shell and one for another shell; Starlink's have three or four."""
+
+SMS_PAYLOAD_BYTES = 160
+"""Assumption: a message of 140 octets (3GPP TS 23.040) and its addresses."""
+
+CENTRE = "alarm"
+"""The civil protection's operations room in Rome."""
+
+SOVEREIGNTY = Sovereignty(
+    landing="Italy",
+    operator="SpaceX, with the spectrum of an Italian mobile operator",
+    jurisdiction="United States for the satellites, Italy for the mobile operator",
+    keys="the mobile operator for the radio link; the government end to end",
+    off="SpaceX, by account or by area; the mobile operator its spectrum",
+)
+
+ASSUMPTIONS = (
+    "terrestrial cells are gone: phones have satellites alone, outdoors",
+    "satellites below 440 km serve phones, all others pass packets on",
+    "a beam carries 4 Mbit/s down (field estimate) and 1.2 Mbit/s up, shared evenly",
+    "LTE adds 63.5 ms of round trip in all, and the gateway 0.5 ms each way; it does not vary from packet to packet",
+    "phones keep a satellite until it falls below their mask or terrain, looked at every 5 s",
+    "the mobile operator's core stands at the PoP in Milan: its share of the delay is in LTE's",
+    "fibre routes are 1.5 times the great circle, at a group index of 1.468",
+    "feeder links carry 1 Gbit/s, fibre 10 Gbit/s; a beam's best-effort buffer holds 80 ms of its rate, others 10 ms",
+    "SMS are drawn as small packets, alerts as a packet of 1,200 bytes a second",
+    "links lose nothing outside handovers and outages",
+)
+
+
+def scenario(**parameters: str) -> Scenario:
+    """The scenario with these parameters, as written by people; raises ScenarioError."""
+    values = parse_parameters(NAME, PARAMETERS, parameters)
+    access = Access(
+        order=values["order"],
+        outage_ns=values["outage_ms"] * 1_000_000,
+        policy="least-handover",
+        landing_by="delay",
+        landing=("IT",),
+    )
+    up_bps, down_bps = BEAM_UP_BPS // values["sharing"], BEAM_DOWN_BPS // values["sharing"]
+    horizons = {AMATRICE.name: VALLEY} if values["terrain"] else {}
+    return Scenario(
+        name=NAME,
+        title=TITLE,
+        terminals=tuple(
+            Terminal(site.name, site, MASK_DEG, up_bps, down_bps, bound=False, horizon=horizons.get(site.name))
+            for site in (AMATRICE, ROME, IONIAN)
+        ),
+        gateways=tuple(
+            Gateway(f"gw-{site.name}", site, MASK_DEG, ("pop-milan",), FEEDER_BPS, country)
+            for site, country in STARLINK_GATEWAYS.items()
+        ),
+        pops=(Pop("pop-milan", MILAN_POP),),
+        centres=(Centre(CENTRE, ROME, "ce-rome", "pop-milan"),),
+        pairs=tuple((site.name, CENTRE) for site in (AMATRICE, ROME, IONIAN)),
+        minimum_altitude_m=0.0,
+        maximum_altitude_m=CEILING_M,
+        access=access,
+        overheads=OVERHEADS,
+        fibre_bps=FIBRE_BPS,
+        user_buffer_ns=USER_BUFFER_NS,
+        core_buffer_ns=CORE_BUFFER_NS,
+        flows=lambda duration_ns: flows(duration_ns, light=values["generator"] == "scapy"),
+        constellation=("starlink-2026",),
+        lost=parse_losses(values["lost"]),
+        lasers=Lasers(terminals=LASERS, cross_shell=True) if values["lasers"] else None,
+        traffic=traffic_of(values),
+        parameters=values,
+        assumptions=(
+            *ASSUMPTIONS,
+            f"{values['sharing']} phones share a beam: {up_bps / 1e3:g} kbit/s up and {down_bps / 1e3:g} down for each",
+            TERRAIN[values["terrain"]],
+            *access_rules(access, values["lost"]),
+            ORDER_ASSUMPTIONS[values["order"]],
+            ROUTING_ASSUMPTIONS["plan"],
+        ),
+        sovereignty=SOVEREIGNTY,
+    )
+
+
+def flows(duration_ns: int, *, light: bool = False) -> tuple[Flow, ...]:
+    """A call from Amatrice, messages of every phone and back, alerts to all: 115 packets/s; `light`: 65, for Scapy."""
+    phones = ("amatrice", "rome", "ionian")
+    return (
+        voice("call-amatrice-up", "amatrice", CENTRE, duration_ns),
+        *(() if light else (voice("call-amatrice-down", CENTRE, "amatrice", duration_ns),)),
+        *(_sms(f"sms-{phone}", phone, CENTRE, duration_ns) for phone in phones),
+        *(_sms(f"reply-{phone}", CENTRE, phone, duration_ns) for phone in phones),
+        *(bulk(f"alert-{phone}", CENTRE, phone, 1, duration_ns) for phone in phones),
+    )
+
+
+def _sms(name: str, src: str, dst: str, duration_ns: int) -> Flow:
+    """Two messages a second, as many phones behind one send."""
+    return bulk(name, src, dst, 2, duration_ns) | {"payload_bytes": SMS_PAYLOAD_BYTES}
+
+
+topos = {"direct_to_cell": lambda **parameters: planned_topo(scenario, **parameters)}
+"""For `mn --custom topologies/direct_to_cell.py --topo direct_to_cell[,parameter=value…]`."""

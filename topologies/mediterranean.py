@@ -1,0 +1,222 @@
+"""The Italian Navy in the wider Mediterranean: three frigates, a patrol aircraft and three bases, headquarters in Rome.
+
+Satellites pass packets on over lasers and land in Italy alone: in the Red Sea no gateway is in view, and in the Levant
+seldom an Italian one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from testbed.emulation.planned import planned_topo
+from testbed.orbits.lasers import Lasers
+from testbed.orbits.tracks import Track, Waypoint
+from testbed.plan.delays import Overheads
+from testbed.plan.losses import parse_losses
+from testbed.plan.scenario import (
+    Access,
+    Centre,
+    Choice,
+    Gateway,
+    Parameter,
+    Pop,
+    Scenario,
+    Terminal,
+    parse_parameters,
+)
+from testbed.plan.sovereignty import Sovereignty
+from topologies.common import (
+    CORE_BUFFER_NS,
+    FEEDER_BPS,
+    FIBRE_BPS,
+    HANDOVER,
+    LASERS,
+    LOST,
+    ORDER_ASSUMPTIONS,
+    POLICY,
+    ROUTING_ASSUMPTIONS,
+    TRAFFIC,
+    USER_BUFFER_NS,
+    access_rules,
+    lasers_rule,
+    traffic_of,
+)
+from topologies.services import Flow, bulk, voice
+from topologies.sites import (
+    AUGUSTA,
+    LA_SPEZIA,
+    LANDING,
+    MILAN_POP,
+    SANTA_ROSA,
+    STARLINK_GATEWAYS,
+    TARANTO,
+)
+from topologies.starlink_italy import MASK_DEG, MINIMUM_ALTITUDE_M, USER_DOWN_BPS, USER_UP_BPS
+
+NAME = "mediterranean"
+TITLE = "Italian Navy on Starlink: frigates, a patrol aircraft and bases to headquarters in Rome, landing in Italy"
+
+PARAMETERS: tuple[Parameter, ...] = (
+    *HANDOVER,
+    replace(POLICY, default="least-handover"),
+    Choice("landing", "italy", "where satellites may land", tuple(LANDING)),
+    replace(LASERS, default="on"),
+    LOST,
+    *TRAFFIC,
+)
+
+CRUISE_KN: Final = 15.0
+"""A FREMM frigate's cruising speed, 15 to 16 knots (textbook)."""
+
+PATROL_KN: Final = 250.0
+"""Assumption: a maritime patrol aircraft on station."""
+
+PATROL_HEIGHT_M: Final = 6_000.0
+"""Assumption: its height."""
+
+FLEET: Final = (
+    # Taranto to Lampedusa and the Gulf of Sirte, from off Lampedusa on
+    Track(
+        "frigate-w",
+        (Waypoint(35.40, 12.70), Waypoint(33.50, 18.00), Waypoint(37.00, 18.50), Waypoint(40.40, 17.15)),
+        CRUISE_KN,
+        turn="back",
+    ),
+    # Augusta to Crete and the Levant, from the Levant on
+    Track(
+        "frigate-e",
+        (Waypoint(34.00, 32.50), Waypoint(34.00, 25.00), Waypoint(37.20, 15.30)),
+        CRUISE_KN,
+        turn="back",
+    ),
+    # Suez to the Red Sea, from 20° north on
+    Track(
+        "frigate-s",
+        (Waypoint(20.00, 38.50), Waypoint(27.50, 34.00), Waypoint(29.80, 32.50)),
+        CRUISE_KN,
+        turn="back",
+    ),
+    # Sigonella to the Gulf of Sirte and back, over Lampedusa
+    Track(
+        "patrol",
+        (
+            Waypoint(37.40, 14.92, PATROL_HEIGHT_M),
+            Waypoint(33.50, 18.00, PATROL_HEIGHT_M),
+            Waypoint(35.50, 12.60, PATROL_HEIGHT_M),
+        ),
+        PATROL_KN,
+        kind="aircraft",
+        turn="loop",
+    ),
+)
+"""Assumption: straight between areas named in the press; each begins at the far end."""
+
+RED_SEA: Final = "frigate-s"
+"""Sees no gateway from where it sails."""
+
+BASES: Final = (TARANTO, LA_SPEZIA, AUGUSTA)
+
+MARITIME_UP_BPS = 47_000_000
+MARITIME_DOWN_BPS = 259_000_000
+"""Medians of the maritime cell 0-30E 30-60N (Starlink's public metrics, October 2025)."""
+
+CENTRE = "hq-rome"
+
+SOVEREIGNTY = Sovereignty(
+    landing="Italy; with landing=europe or any also where those gateways stand",
+    operator="SpaceX",
+    jurisdiction="United States",
+    keys="the government end to end; the operator for its own links, lasers included",
+    off="SpaceX, by account or by area; the United States by its law; terminals rely on satellite navigation",
+)
+
+ASSUMPTIONS = (
+    "ships keep 15 knots and the aircraft 250 on straight tracks; each begins at the far end of its own",
+    "ships and the aircraft see the sky freely and may change satellites inside slots, looked at every 5 s",
+    "user links carry the medians, whatever the weather: 47 Mbit/s up and 259 down at sea and in the air, 41 and 282 "
+    "at the bases",
+    "there is no way over GEO to fall back to",
+    "fibre routes are 1.5 times the great circle, at a group index of 1.468",
+    "access adds 13.4 ms of round trip in all, fitted on fixed users in Italy; it does not vary from packet to packet",
+    "the headquarters' access to core fibre adds 0.5 ms one way",
+    "feeder links carry 1 Gbit/s, fibre and lasers 10 Gbit/s",
+    "the user link's best-effort buffer holds 80 ms of its rate, other buffers 10 ms",
+    "satellites below 440 km of mean altitude do not serve broadband terminals",
+    "satellites are not limited by load; links lose nothing outside handovers and outages",
+)
+
+
+def scenario(**parameters: str) -> Scenario:
+    """The scenario with these parameters, as written by people; raises ScenarioError."""
+    values = parse_parameters(NAME, PARAMETERS, parameters)
+    access = Access(
+        order=values["order"],
+        outage_ns=values["outage_ms"] * 1_000_000,
+        policy=values["policy"],
+        landing_by="delay",
+        landing=LANDING[values["landing"]],
+    )
+    meshed = values["lasers"]
+    afloat = [one for one in FLEET if meshed or one.name != RED_SEA]
+    fleet = [Terminal(one.name, one, MASK_DEG, MARITIME_UP_BPS, MARITIME_DOWN_BPS, bound=False) for one in afloat]
+    bases = [Terminal(site.name, site, MASK_DEG, USER_UP_BPS, USER_DOWN_BPS) for site in BASES]
+    return Scenario(
+        name=NAME,
+        title=TITLE,
+        terminals=(*fleet, *bases),
+        gateways=tuple(
+            Gateway(f"gw-{site.name}", site, MASK_DEG, ("pop-milan",), FEEDER_BPS, country)
+            for site, country in STARLINK_GATEWAYS.items()
+        ),
+        pops=(Pop("pop-milan", MILAN_POP),),
+        centres=(Centre(CENTRE, SANTA_ROSA, "ce-rome", "pop-milan"),),
+        pairs=tuple((one.host, CENTRE) for one in (*fleet, *bases)),
+        minimum_altitude_m=MINIMUM_ALTITUDE_M,
+        access=access,
+        overheads=Overheads(),
+        fibre_bps=FIBRE_BPS,
+        user_buffer_ns=USER_BUFFER_NS,
+        core_buffer_ns=CORE_BUFFER_NS,
+        flows=lambda duration_ns: tuple(
+            flow
+            for flow in flows(duration_ns, light=values["generator"] == "scapy")
+            if meshed or RED_SEA not in (flow["src"], flow["dst"])
+        ),
+        lost=parse_losses(values["lost"]),
+        lasers=Lasers() if meshed else None,
+        traffic=traffic_of(values),
+        parameters=values,
+        assumptions=(
+            *ASSUMPTIONS,
+            *access_rules(access, values["lost"]),
+            lasers_rule(on=meshed),
+            *(() if meshed else ("the frigate in the Red Sea has no way without lasers and is left out",)),
+            ORDER_ASSUMPTIONS[values["order"]],
+            ROUTING_ASSUMPTIONS["plan"],
+        ),
+        sovereignty=SOVEREIGNTY,
+    )
+
+
+def flows(duration_ns: int, *, light: bool = False) -> tuple[Flow, ...]:
+    """A call with the frigate in the Levant, one from the Red Sea, the aircraft's pictures, reports of all others: 230
+    packets/s; `light`: 70, for Scapy."""
+    reporting = ("frigate-w", *(base.name for base in BASES))
+    if light:
+        return (
+            voice("call-frigate-e-up", "frigate-e", CENTRE, duration_ns),
+            bulk("pictures-patrol", "patrol", CENTRE, 10, duration_ns),
+            *(bulk(f"report-{name}", name, CENTRE, 2, duration_ns) for name in (*reporting, RED_SEA)),
+        )
+    return (
+        voice("call-frigate-e-up", "frigate-e", CENTRE, duration_ns),
+        voice("call-frigate-e-down", CENTRE, "frigate-e", duration_ns),
+        voice("call-frigate-s-up", RED_SEA, CENTRE, duration_ns),
+        bulk("pictures-patrol", "patrol", CENTRE, 60, duration_ns),
+        *(bulk(f"report-{name}", name, CENTRE, 5, duration_ns) for name in reporting),
+    )
+
+
+topos = {"mediterranean": lambda **parameters: planned_topo(scenario, **parameters)}
+"""For `mn --custom topologies/mediterranean.py --topo mediterranean[,parameter=value…]`."""
