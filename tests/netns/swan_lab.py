@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -35,6 +36,7 @@ ROME, MILAN = End("rome", "100.64.0.1", "10.64.0.1"), End("milan", "198.51.100.2
 TUNNEL_NAME: Final = "rome-milan"
 PATIENCE_S: Final = 60.0
 _LOOK_S: Final = 0.5
+_SOON_S: Final = 0.3
 _ENOUGH: Final = 50  # packets in a row: it flows again
 _QUEUE_PACKETS: Final = 10_000  # of a TUN interface, so that a charon that does not get its turn loses nothing
 
@@ -162,6 +164,11 @@ class Tunnelled:
     def kill(self, host: str) -> None:
         """A charon, without a word to anybody."""
         os.kill(int((self.charons.folder / host / "charon.pid").read_text()), signal.SIGKILL)
+
+    def renew_ike(self) -> None:
+        """Have rome renew the keys of IKE itself, soon and while packets flow."""
+        words = ("rome", "--rekey", "--ike", TUNNEL_NAME)
+        threading.Timer(_SOON_S, self.charons.swanctl, words).start()
 
     def send(self, rate_pps: float, done: Callable[[], bool]) -> None:
         """Both ways at that rate until it is so, which is asked twice a second; then take in what is in flight."""

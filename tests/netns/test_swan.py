@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from kernel_lab import wait_for
 from netem_line import command
-from swan_lab import MILAN, ROME, TUNNEL_NAME, tunnelled, unpacked
+from swan_lab import MILAN, ROME, tunnelled, unpacked
 
 from testbed.emulation.swan import config
 from testbed.emulation.swan.config import Options, Tunnel, swanctl
@@ -46,8 +46,8 @@ def test_keys_are_renewed_under_load_and_nothing_is_lost(tmp_path: Path) -> None
         assert address == "10.0.2.1"  # pop-a's
         first = lab.identity()
         lab.send(RATE_PPS, lambda: len(of_children(lab.charons.log("rome"))) >= 4)
-        lab.charons.swanctl("rome", "--rekey", "--ike", TUNNEL_NAME)
-        lab.send(RATE_PPS, lambda: len(of_children(lab.charons.log("rome"))) >= 6)
+        lab.renew_ike()
+        lab.send(RATE_PPS, lambda: len(of_children(log := lab.charons.log("rome"))) >= 6 and "rekeyed between" in log)
         assert lab.identity() != first
         kinds = [renewal.what for renewal in renewals(lab.charons.log("rome"))]
         assert kinds.count("ike") == 1
