@@ -37,6 +37,9 @@ ROUTING: Final = Choice(
 TRAFFIC: Final[tuple[Parameter, ...]] = (
     Switch("esn", "on", "extended sequence numbers of ESP (RFC 4303)"),
     Whole("window", "1024", "anti-replay window of ESP, packets", 64, 4_096),
+    Choice(
+        "ledger", "auto", "taps as ground truth; auto: edges if there is an attacker", ("auto", "off", "edges", "hops")
+    ),
     Choice("profile", "manual", "where keys come from: by hand, or by an exchange with these algorithms", KEYS),
     Whole("rekey_s", "3600", "seconds after which keys are renewed; with a profile other than manual", 1, 86_400),
     Choice("generator", "struct", "what builds the packets; Scapy gets fewer to build", ("struct", "scapy")),

@@ -58,7 +58,7 @@ class OpenEndpoint(InboundEndpoint):
             clear = not concerns_esp(frame)
         return None if clear else judgement
 
-    def _identify(self, spi: int, plain: bytes, fresh: bool) -> tuple[int | None, int | None] | None:
+    def _identify(self, spi: int, plain: bytes, fresh: bool) -> tuple[int | None, int | None] | None:  # noqa: ARG002
         inside = split_trailer(plain)
         if inside is None:
             return None  # padding that no sender makes

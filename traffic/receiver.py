@@ -11,11 +11,18 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from traffic.records import ALARM_DTYPE
 from traffic.results import UNSTAMPED
 from traffic.timestamps import NO_STAMP, receive, tap_statistics
 from traffic.verdicts import InboundEndpoint, Judgement, Verdict
 
 ALARMS_KEPT: Final = 100
+"""In words."""
+ALARM_ROWS_KEPT: Final = 1_000_000
+"""32 MB; a flood beyond is only counted."""
 
 _IPV4_BYTES: Final = 4
 _FRAME_BYTES: Final = 65_550  # a bundle of TCP segments that the kernel has not cut yet, with its Ethernet header
@@ -43,6 +50,7 @@ class Receiver:
         self.unattributed: dict[str, Counter[Verdict]] = {host: Counter() for host in endpoints}
         self.alarms: list[dict[str, Any]] = []
         self.alarm_count = 0
+        self._alarmed = array("q")  # as ALARM_DTYPE
         self.unstamped = 0
         self._endpoints = endpoints
         self._taps = taps
@@ -69,6 +77,14 @@ class Receiver:
         self.alarm_count += 1
         if len(self.alarms) < ALARMS_KEPT:
             self.alarms.append({"host": host, "verdict": verdict.name, "time_ns": time_ns, "detail": detail})
+
+    def alarm_rows(self) -> NDArray[np.void]:
+        """The packets that raised an alarm, shape (n,), of ALARM_DTYPE."""
+        table = np.array(self._alarmed, np.int64).reshape(-1, 4)
+        rows = np.zeros(len(table), ALARM_DTYPE)
+        for column, name in enumerate(ALARM_DTYPE.names or ()):
+            rows[name] = table[:, column]
+        return rows
 
     def flush(self) -> None:
         """Forget what arrived before the session."""
@@ -113,6 +129,9 @@ class Receiver:
         if verdict.is_alarm:
             detail = judgement.detail if spi is None else f"SPI {spi:#010x}: {judgement.detail}"
             self.raise_alarm(host, verdict, time_ns, detail)
+            if len(self._alarmed) < 4 * ALARM_ROWS_KEPT:
+                number = judgement.esp_sequence
+                self._alarmed.extend((time_ns, -1 if spi is None else spi, -1 if number is None else number, verdict))
         if spi is None:
             self.unattributed[host][verdict] += 1
             return

@@ -1,4 +1,7 @@
-"""The rows of `flows.npy`: one per packet sent, and one more for every further authentic copy of it that arrived."""
+"""The rows of `flows.npy`: one per packet sent, and one more for every further authentic copy of it that arrived.
+
+And those of `alarms.npy`: one per packet that raised an alarm, in the order of judgement.
+"""
 
 from __future__ import annotations
 
@@ -16,5 +19,14 @@ PACKET_DTYPE: Final = np.dtype(
         ("tx_ns", "<i8"),  # schedule time at which the kernel took the packet (TX_SCHED); -1: no stamp
         ("delay_ns", "<i8"),  # one way, TX_SCHED to RX; -1: lost, or no stamp
         ("verdict", "u1"),  # traffic.verdicts.Verdict of this copy, or NOT_RECEIVED
+    ]
+)
+
+ALARM_DTYPE: Final = np.dtype(
+    [
+        ("time_ns", "<i8"),  # schedule time of arrival; -1: no stamp
+        ("spi", "<i8"),  # -1: it belongs to no security association
+        ("sequence", "<i8"),  # of ESP, as judged or, where nothing authenticated, as written; -1: none
+        ("verdict", "u1"),  # traffic.verdicts.Verdict
     ]
 )

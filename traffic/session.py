@@ -67,6 +67,8 @@ class SessionOptions:
     """How a session protects and sends. `clear_udp_ports`: of probes, which may arrive unencrypted; `clear_tcp_ports`:
     of services over TCP beside the session.
 
+    `longest_lag_ns`: by how much a copy that a link makes can come after the first; `duplicates`: with what
+    probability links make one. Where they make none, every copy is a replay.
     `profile`: where keys come from, 'manual' or a key exchange of traffic.profiles; the rest is for the latter, see
     `traffic.keying.make_terms`. Raises ConfigurationError.
     """
@@ -81,12 +83,16 @@ class SessionOptions:
     rekey_s: float = 3600.0
     expire_s: float = 0.0
     rekey_packets: int = 1 << 31
+    longest_lag_ns: int | None = None
+    duplicates: float = 0.0
     longest_delay_s: float = 1.0  # assumption: a queue of 0.2 s, and the way over a geostationary satellite or a cable
     insider: str = ""  # of traffic.insider: how all senders misbehave, one packet in `insider_every`
     insider_every: int = 64
 
     def __post_init__(self) -> None:
         check(Protection(self.suite, window=self.window))
+        if not 0 <= self.duplicates < 1:
+            raise ConfigurationError(f"a probability of copies of {self.duplicates} is refused: use 0 up to below 1")
         if self.generator not in get_args(Generator):
             raise ConfigurationError(f"generator '{self.generator}' is unknown: use {' or '.join(get_args(Generator))}")
         if self.profile != MANUAL:
@@ -116,8 +122,8 @@ def run_session(
 
     `start_realtime_ns`: CLOCK_REALTIME of schedule time 0; call some seconds before it, so that hosts behind a NAT
     can announce themselves and exchange keys. Written: keys.json and esp_sa at once, or at the end if the keys come by
-    exchange, srtp_keys.json if a call has SRTP; flows.json and flows.npy at the end. Returns WAITING_TIME_NS after
-    `stop_ns`. Raises SessionError, ConfigurationError.
+    exchange, srtp_keys.json if a call has SRTP; flows.json, flows.npy and alarms.npy at the end. Returns
+    WAITING_TIME_NS after `stop_ns`. Raises SessionError, ConfigurationError.
     """
     _check_hosts(flows, hosts)
     plan = _Plan(flows, options, hosts)
@@ -144,6 +150,7 @@ def run_session(
     if keying is not None:
         document["key_exchange"] = keying.document()
     np.save(folder / "flows.npy", rows)
+    np.save(folder / "alarms.npy", receiver.alarm_rows())
     (folder / "flows.json").write_text(json.dumps(document, indent=1) + "\n")
 
 
@@ -251,6 +258,7 @@ class _Plan:
                 {_packed(host.inner) for host in self._hosts.values()},
                 self._options.clear_udp_ports,
                 self._options.clear_tcp_ports,
+                longest_lag_ns=self._options.longest_lag_ns if self._options.duplicates else None,
             )
             for name in self._hosts
         }

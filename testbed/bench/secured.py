@@ -27,7 +27,7 @@ INNER_BYTES: Final = 1_200
 
 _REPEATS: Final = 5
 _BUFFER_BYTES: Final = 256 << 20  # holds a whole repetition, so that sending and receiving are timed apart
-_NEAR, _FAR = "10.0.0.0", "10.0.0.1"
+NEAR, FAR = "10.0.0.0", "10.0.0.1"
 _SCAPYS_PART: Final = 40  # it gets one in so many: it is hundreds of times slower
 _FLOW: Final = InnerFlow("10.64.0.1", "10.64.1.1", 46, 0, bytes(range(1, 17)), INNER_BYTES - 28)
 
@@ -107,36 +107,45 @@ class _Scapy:
         """The ESP packet as bytes."""
         payload = _FLOW.canary + number.to_bytes(12, "big")
         inner = self._header / self._raw(payload.ljust(_FLOW.payload_bytes, b"\0"))
-        return bytes(self._secure.encrypt(inner, (_FAR, NAT_T_PORT))["UDP"].payload)
+        return bytes(self._secure.encrypt(inner, (FAR, NAT_T_PORT))["UDP"].payload)
 
 
 @contextmanager
-def _wire(*, tapped: bool) -> Iterator[_Wire]:
-    """Two namespaces and a veth between them."""
+def joined_spaces() -> Iterator[tuple[Namespace, Namespace]]:
+    """Two namespaces and a veth between them: its ends `near`, NEAR, and `far`, FAR, who know each other's address."""
     spaces = Namespace(), Namespace()
     macs = bytes.fromhex("020000000001"), bytes.fromhex("020000000002")
-    sockets: list[socket.socket] = []
     try:
         with Netlink() as home:
             fds = spaces[0].fd, spaces[1].fd
             home.send([links.veth(names=("near", "far"), indices=(2, 2), macs=macs, namespaces=fds, mtu=1500)])
-        for space, address in zip(spaces, (_NEAR, _FAR), strict=True):
+        for space, address, peer, mac in zip(spaces, (NEAR, FAR), (FAR, NEAR), macs[::-1], strict=True):
             with space.entered(), Netlink() as netlink:
                 up = [links.set_up(1), links.set_up(2)]
-                netlink.send([*up, links.address(2, ipaddress.ip_address(address), 31)])
-        with spaces[0].entered():
-            sockets.append(open_udp(_NEAR, NAT_T_PORT, no_checksum=True))
-        with spaces[1].entered():
-            sockets.append(open_udp(_FAR, NAT_T_PORT))
-            if tapped:
-                deafen(sockets[-1])  # as in a session
-                sockets.append(open_tap("far", _BUFFER_BYTES))
-        yield _Wire(sockets[0], sockets[-1])
+                own, other = ipaddress.ip_address(address), ipaddress.ip_address(peer)
+                netlink.send([*up, links.address(2, own, 31), links.neighbour(2, other, mac)])
+        yield spaces
     finally:
-        for sock in sockets:
-            sock.close()
         for space in spaces:
             space.close()
+
+
+@contextmanager
+def _wire(*, tapped: bool) -> Iterator[_Wire]:
+    sockets: list[socket.socket] = []
+    with joined_spaces() as spaces:
+        try:
+            with spaces[0].entered():
+                sockets.append(open_udp(NEAR, NAT_T_PORT, no_checksum=True))
+            with spaces[1].entered():
+                sockets.append(open_udp(FAR, NAT_T_PORT))
+                if tapped:
+                    deafen(sockets[-1])  # as in a session
+                    sockets.append(open_tap("far", _BUFFER_BYTES))
+            yield _Wire(sockets[0], sockets[-1])
+        finally:
+            for sock in sockets:
+                sock.close()
 
 
 class _Wire:
@@ -155,7 +164,7 @@ class _Wire:
 
     def send(self, packets: int) -> None:
         """One system call for each packet, nothing beside it."""
-        self._sender.connect((_FAR, NAT_T_PORT))
+        self._sender.connect((FAR, NAT_T_PORT))
         sa: OutboundSa = self._association.outbound()
         encrypt, build, send = sa.encrypt, InnerPackets(_FLOW).build, self._sender.send
         for number in range(packets):
@@ -170,7 +179,7 @@ class _Wire:
 
     def scapy_send(self, packets: int) -> None:
         """Encrypted by Scapy, sent by the same socket."""
-        self._sender.connect((_FAR, NAT_T_PORT))
+        self._sender.connect((FAR, NAT_T_PORT))
         work, send = _Scapy(self._sender, self._association), self._sender.send
         for number in range(packets):
             send(work.encrypt(number))
@@ -186,7 +195,7 @@ class _Wire:
             ESP, spi=sa.spi, crypt_algo="AES-GCM", crypt_key=sa.key + sa.salt, esn_en=sa.esn, tunnel_header=IP()
         )
         for _ in range(packets):
-            outer = IP(udp_packet(_NEAR, _FAR, NAT_T_PORT, NAT_T_PORT, self._receiver.recv(2048)))
+            outer = IP(udp_packet(NEAR, FAR, NAT_T_PORT, NAT_T_PORT, self._receiver.recv(2048)))
             if theirs.decrypt(outer)[IP].src != _FLOW.source:
                 raise RunError("Scapy decrypted something else: this measures nothing")
 
@@ -194,7 +203,7 @@ class _Wire:
         """The class travels with each packet, and so does the address."""
         transmit = SecureSocket(self._sender, self._association).packets_of(_FLOW)
         for number in range(packets):
-            transmit((_FAR, NAT_T_PORT), number)
+            transmit((FAR, NAT_T_PORT), number)
 
     def session_judge(self, packets: int) -> None:
         """All of them genuine, or it fails."""
@@ -212,4 +221,4 @@ class _Wire:
         """A session with generator=scapy."""
         transmit = _Scapy(self._sender, self._association).transmit
         for number in range(packets):
-            transmit((_FAR, NAT_T_PORT), number)
+            transmit((FAR, NAT_T_PORT), number)

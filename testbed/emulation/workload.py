@@ -13,8 +13,11 @@ from testbed.emulation.attack import attack, threat_of
 from testbed.emulation.capture import capture
 from testbed.emulation.children import Child
 from testbed.emulation.internet import Internet, split
+from testbed.emulation.ledger import Ledger, wanted
 from testbed.emulation.wiring import Wiring
 from testbed.ground.errors import PlanError
+from testbed.kernel.queues import PRIORITY_BYTES
+from testbed.plan.bounds import longest_lag_ns
 from traffic.errors import TrafficError
 from traffic.flows import Flow, parse_flows
 from traffic.packets import NAT_T_PORT
@@ -35,7 +38,10 @@ class Workload:
         self._session: Child | None = None
         plan = wiring.plan
         options = dict(plan.traffic)
+        extent = wanted(options)
         self._threat = threat_of(plan, options)
+        if options.get("duplicates"):  # else links make no copies, and every copy is a replay
+            options["longest_lag_ns"] = longest_lag_ns(plan, PRIORITY_BYTES)
         try:
             protected, services = split(plan.flows)
             self._flows = parse_flows(protected, wiring.lans)
@@ -56,6 +62,9 @@ class Workload:
             self._stack.close()
             raise
         self._hosts = {name: self._open(name) for name in _endpoints(self._flows)}
+        self._ledger = Ledger(wiring, self._flows, folder, extent) if extent != "off" and self._flows else None
+        if self._ledger is not None:
+            self._stack.callback(self._ledger.kill)
         if pcap:
             (folder / CAPTURES).mkdir()
             for name in self._hosts:
@@ -80,6 +89,8 @@ class Workload:
             attacker = Child("adversary", lambda: attack(self._wiring, threat, self._folder, realtime_ns, sockets))
             self._stack.callback(attacker.kill)
         stop_ns = self._wiring.plan.duration_ns
+        if self._ledger is not None:
+            self._ledger.start(realtime_ns, stop_ns)
         work = (self._flows, self._options, self._hosts, realtime_ns, stop_ns, self._folder)
         self._session = Child("traffic", lambda: run_session(*work))
         self._stack.callback(self._session.kill)
@@ -88,6 +99,8 @@ class Workload:
         """Wait for the stragglers and the results; an interrupted run has none."""
         if self._session is not None and not interrupted:
             self._session.wait()
+            if self._ledger is not None:
+                self._ledger.finish()
         if not interrupted:
             self._internet.finish()
 

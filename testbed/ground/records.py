@@ -11,6 +11,8 @@ ticks.npy                        one row per tick of the player (TICK_DTYPE)
 audit.json                       the audit's judgement
 flows.json, flows.npy            what each flow experienced: per flow, and per packet (traffic.records)
 internet.json, internet/         what services over TCP came to; their key, and iperf3's own reports
+alarms.npy                       one row per packet that raised an alarm (traffic.records)
+ledger.json, ledger.npy          what taps on the way saw, where one was kept (traffic.ledger)
 report.json, report.html         the report
 """
 

@@ -37,7 +37,7 @@ _NEWQDISC, _DELQDISC, _GETQDISC = 36, 37, 38
 _ROOT: Final = 0xFFFFFFFF
 _NETEM, _TBF, _PRIO = 0x10000, 0x20000, 0x30000
 _BANDS: Final = 4
-_TCA_KIND, _TCA_OPTIONS = 1, 2
+_TCA_KIND, _TCA_OPTIONS, _TCA_STATS = 1, 2, 3
 _NETEM_REORDER, _NETEM_CORRUPT, _NETEM_RATE, _NETEM_LATENCY64, _NETEM_JITTER64, _NETEM_CORR = 3, 4, 6, 10, 11, 1
 _TBF_PARMS, _TBF_BURST = 1, 6
 _FRAME_BYTES: Final = 1514  # a full Ethernet frame
@@ -181,6 +181,13 @@ def parse_rate(answer: bytes) -> int | None:
     options = netlink.parse_attributes(attributes[_TCA_OPTIONS])
     (rate,) = struct.unpack_from("=I", options[_TBF_PARMS], 8)
     return 8 * int(rate)
+
+
+def parse_drops(answer: bytes) -> int:
+    """How many packets a root queue has dropped, with all that is below it, from an echo."""
+    statistics = netlink.parse_attributes(answer[20:])[_TCA_STATS]
+    _, _, drops = struct.unpack_from("=QII", statistics)  # struct tc_stats
+    return int(drops)
 
 
 def parse_netem(answer: bytes) -> tuple[int, Impairment | None]:

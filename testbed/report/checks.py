@@ -7,7 +7,7 @@ measured is not claimed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -15,10 +15,15 @@ import numpy as np
 
 from testbed.plan.expected import planned_loss
 from testbed.plan.model import Plan
+from testbed.report.blind import findings
 from testbed.report.evidence import Evidence, lost_tx_ns
-from testbed.report.internet import encrypted, findings, over_tcp, queues_behind
+from testbed.report.internet import encrypted, over_tcp, queues_behind
+from testbed.report.internet import findings as internet_findings
+from testbed.report.ledger import Scores, score
 from testbed.report.routing import leaked
 from testbed.report.words import CAUGHT_AS, HARMLESS
+from traffic.checker import Finding
+from traffic.verdicts import Verdict
 
 AFTERMATH_NS: Final = 50_000_000
 """How long a planned disturbance may outlast its window: a tick of the player is late only beyond that."""
@@ -27,7 +32,7 @@ NAMED_LEAKS: Final = 3
 """Prefixes that a reason names."""
 
 AUDIT_CHECKS: Final = ("link-delay", "path-delay", "unplanned-losses", "read-back", "ticks")
-TRAFFIC_CHECKS: Final = ("integrity", "flow-loss", "adversary-caught")
+TRAFFIC_CHECKS: Final = ("integrity", "flow-loss", "statistics", "adversary-caught")
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,8 @@ class Check:
 
 
 def run_checks(evidence: Evidence) -> tuple[Check, ...]:
-    """Every check, in the order of AUDIT_CHECKS, "announcements" where there is BGP, TRAFFIC_CHECKS, and "internet"
-    where there are services over TCP."""
+    """Every check, in the order of AUDIT_CHECKS, "announcements" where there is BGP, TRAFFIC_CHECKS, "ledger" where one
+    was kept, and "internet" where there are services over TCP."""
     audited, traffic = _audit_checks(evidence), _traffic_checks(evidence)
     return *audited, *_domain_checks(evidence), *traffic, *_internet_checks(evidence)
 
@@ -90,10 +95,14 @@ def _traffic_checks(evidence: Evidence) -> Iterator[Check]:
         for check in _unjudged(TRAFFIC_CHECKS, "the flow measurement is not valid"):
             # An alarm stands even so: lost captures forge no packets.
             yield integrity if check.name == integrity.name and integrity.reasons else check
+        yield from _ledger(evidence, None)  # taps and single packets do not depend on when they were sent
         return
     yield integrity
     yield _flow_loss(evidence, flows)
-    yield _adversary_caught(evidence, flows)
+    found = findings(evidence)
+    yield _statistics(evidence, found)
+    yield _adversary_caught(evidence, flows, found)
+    yield from _ledger(evidence, found)
 
 
 def _internet_checks(evidence: Evidence) -> Iterator[Check]:
@@ -103,7 +112,7 @@ def _internet_checks(evidence: Evidence) -> Iterator[Check]:
     if evidence.internet is None:
         yield from _unjudged(("internet",), "the services over TCP left no result")
         return
-    reasons, detail = findings(evidence.internet)
+    reasons, detail = internet_findings(evidence.internet)
     yield _verdict("internet", reasons, detail)
 
 
@@ -269,11 +278,52 @@ def _flow_loss(evidence: Evidence, flows: dict[str, Any]) -> Check:
     return _verdict("flow-loss", reasons, told)
 
 
+def _statistics(evidence: Evidence, found: Sequence[tuple[str, Finding]]) -> Check:
+    """Verdicts over whole flows. Loss is judged here only where links lose packets by plan: else by flow-loss."""
+    elsewhere = set() if _lossy_links(evidence.plan) else {Verdict.SUSPECT_DROP}
+    if evidence.audit is None or not evidence.audit["valid"]:
+        elsewhere |= {Verdict.DELAY_ATTACK, Verdict.REORDER_ATTACK}  # a busy machine delays packets
+    mine = [(name, finding) for name, finding in found if finding.judged and finding.verdict not in elsewhere]
+    reasons = [
+        f"traffic: flow {name}: {finding.verdict.name}: {finding.detail}" for name, finding in mine if finding.alarm
+    ]
+    return _verdict("statistics", reasons, f"{len(mine)} tests of whole flows, {len(reasons)} alarms")
+
+
+def _ledger(evidence: Evidence, found: Sequence[tuple[str, Finding]] | None) -> Iterator[Check]:
+    """The blind checker against the ledger. What the network did is other checks' matter; here it must be noticed."""
+    scores = score(evidence, found)
+    if scores is not None and scores.missed:
+        yield Check("ledger", False, f"not judged: its taps lost {scores.missed:,} frames", judged=False)
+    elif scores is not None:
+        yield _of_ledger(scores)
+
+
+def _of_ledger(scores: Scores) -> Check:
+    told = [f"{count:,} packets {name.lower()}" for name, count in scores.truth.items()]
+    missing = scores.truth.get("MISSING", 0)
+    if missing:
+        told.append(f"{scores.explained:,} of the missing by plan or in queues")
+    reasons = []
+    for one in scores.acts:
+        judged = one.noticed + one.missed
+        bound = f" (≥ {one.least:.1%})" if judged and not one.by_flow else ""
+        lost = f", {one.lost:,} could not be" if one.lost else ""
+        told.append(f"{one.action}: {one.noticed:,} of {judged:,} noticed{bound}{lost}")
+        if one.missed:
+            reasons.append(f"ledger: {one.missed:,} of {judged:,} acts of {one.action} were not noticed")
+    untrue = sum(scores.untrue.values())
+    told.append(f"{untrue:,} false alarms (≤ {scores.false_share:.1e} of packets)")
+    if untrue:
+        reasons.append(f"ledger: {_counts(scores.untrue)} answer to nothing that was done")
+    return _verdict("ledger", reasons, "; ".join(told))
+
+
 def _lossy_links(plan: Plan) -> int:
     return len(np.unique(plan.steps["link"][plan.steps["loss"] > 0]))
 
 
-def _adversary_caught(evidence: Evidence, flows: dict[str, Any]) -> Check:
+def _adversary_caught(evidence: Evidence, flows: dict[str, Any], found: Sequence[tuple[str, Finding]] = ()) -> Check:
     adversary = evidence.plan.traffic.get("adversary", "none")
     configured = adversary["action"] if isinstance(adversary, dict) else adversary
     if configured == "none":
@@ -281,6 +331,7 @@ def _adversary_caught(evidence: Evidence, flows: dict[str, Any]) -> Check:
     judged: Counter[str] = Counter()
     for counts in [flow["integrity"]["counts"] for flow in flows["flows"]] + list(flows["unattributed"].values()):
         judged.update(alarming(counts))
+    judged.update(finding.verdict.name for _, finding in found if finding.alarm)
     seen = judged | Counter(alarm["verdict"] for alarm in flows["alarms"])  # the larger of the two, name by name
     names = [written.rpartition(".py:")[2] for written in configured.split("+")]  # of a user's own the function
     done = [act["action"] for act in evidence.acts or () if "error" not in act]

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from testbed.ground.units import format_utc
+from testbed.report.blind import findings
 from testbed.report.checks import alarm_count, run_checks
 from testbed.report.evidence import Evidence, read_evidence
 from testbed.report.html import render
@@ -83,6 +84,7 @@ def judge(evidence: Evidence) -> dict[str, Any]:
         "alarm_count": alarm_count(flows) if flows else 0,
         "unattributed": flows.get("unattributed", {}),
         "internet": with_limits(evidence.internet, evidence.ticks) if evidence.internet else None,
+        "statistics": _statistics(evidence),
         "routing": summarise(plan, evidence.routing) if evidence.routing else {"by": "plan"},
         "events": _events(evidence),
         "checks": [
@@ -178,6 +180,22 @@ def _quantiles_us(samples: Any) -> dict[str, float | None]:
     error_us = np.abs(samples["delay_ns"] - samples["planned_ns"]) / 1e3
     p50, p90, p99, top = np.percentile(error_us, [50, 90, 99, 100])
     return {"p50": float(p50), "p90": float(p90), "p99": float(p99), "max": float(top)}
+
+
+def _statistics(evidence: Evidence) -> list[dict[str, Any]]:
+    """The blind checker's findings, flow by flow."""
+    return [
+        {
+            "flow": name,
+            "verdict": finding.verdict.name,
+            "alarm": finding.alarm,
+            "judged": finding.judged,
+            "count": finding.count,
+            "total": finding.total,
+            "detail": finding.detail,
+        }
+        for name, finding in findings(evidence)
+    ]
 
 
 def _events(evidence: Evidence) -> dict[str, Any]:

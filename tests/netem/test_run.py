@@ -174,6 +174,11 @@ def test_each_attack_is_caught_and_named(run_dir: Callable[..., Path], action: s
     assert raised
     assert raised <= names  # the right name, and no other
     acts = [json.loads(line) for line in (folder / "adversary.jsonl").read_text().splitlines()]
+    ledger = named(report, "ledger")  # of the edges, by itself where an attacker is
+    assert ledger["passed"] or not ledger["judged"], ledger["detail"]  # a busy machine makes no names wrong
+    if ledger["judged"]:
+        assert f"{action}: " in ledger["detail"]
+        assert "; 0 false alarms" in ledger["detail"]
     check = named(report, "adversary-caught")
     assert check["passed"] or not check["judged"]  # a busy machine makes the measurement invalid, not the names
     assert report["alarm_count"] >= 0.9 * sum(act["action"] == action for act in acts)  # some may be still on their way

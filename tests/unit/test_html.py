@@ -59,7 +59,7 @@ def page_of(files: Files, folder: Path) -> Page:
 def test_a_good_run_is_told_from_start_to_end(tmp_path: Path) -> None:
     page = page_of(make_files(), tmp_path)
     for words in (
-        "Pass All 7 checks passed; 1 more had nothing to judge.",
+        "Pass All 8 checks passed; 1 more had nothing to judge.",
         "Schedule starts 06:00:00 UTC 2026-06-14",
         "Place Guest user-mode Linux 6.1.176",
         "Satellites used 2 of 10,544 propagated",
@@ -81,7 +81,7 @@ def test_a_bad_run_shows_what_is_wrong(tmp_path: Path) -> None:
     source = source_of(make_attacked_files(), tmp_path)
     page = Page(source)
     for words in (
-        "Fail 3 of 8 checks failed. audit: link ut-rome→NORAD44714 is off its plan: error p50 5.062 ms, budget",
+        "Fail 3 of 9 checks failed. audit: link ut-rome→NORAD44714 is off its plan: error p50 5.062 ms, budget",
         "ut-rome → NORAD44714 Failed 5,062 5,101",
         "voice-rome rome → dc-rome Attacked",
         "FORGED 12 Its authentication tag does not fit: it was altered on the way, or made without the key. Refused.",

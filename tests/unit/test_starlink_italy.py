@@ -43,6 +43,7 @@ def test_the_declared_defaults():
         "services": "basic",
         "esn": True,
         "window": 1024,
+        "ledger": "auto",
         "profile": "manual",
         "rekey_s": 3600,
         "generator": "struct",
@@ -63,6 +64,7 @@ def test_the_declared_defaults():
     assert found.traffic == {
         "esn": True,
         "window": 1024,
+        "ledger": "auto",
         "profile": "manual",
         "rekey_s": 3600,
         "generator": "struct",

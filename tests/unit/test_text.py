@@ -33,7 +33,7 @@ def printed(files: Files, folder: Path, file: io.StringIO) -> list[str]:
 
 def test_a_good_run_in_plain_text(tmp_path: Path) -> None:
     assert printed(make_files(), tmp_path, io.StringIO()) == [
-        "PASS  All 7 checks passed; 1 more had nothing to judge.",
+        "PASS  All 8 checks passed; 1 more had nothing to judge.",
         "",
         "starlink-italy from 2026-06-14T06:00:00Z, 60.0 of 60.0 s played in the guest,",
         "Linux 6.1.176",
@@ -78,7 +78,7 @@ def test_a_good_run_in_plain_text(tmp_path: Path) -> None:
 def test_a_bad_run_begins_with_its_reasons_one_line_each(tmp_path: Path) -> None:
     lines = printed(make_attacked_files(), tmp_path, io.StringIO())
     assert lines[:5] == [
-        "FAIL  3 of 8 checks failed.",
+        "FAIL  3 of 9 checks failed.",
         "  - audit: link ut-rome→NORAD44714 is off its plan: error p50 5.062 ms, budget 0.150 ms",
         "  - audit: path rome→dc-rome is off its plan: error p50 2.909 ms, budget 0.360 ms for 3 netem hops",
         "  - traffic: flow voice-rome (rome→dc-rome) was attacked: FORGED 12",
