@@ -64,7 +64,7 @@ class Options:
 
 
 def strongswan(options: Options) -> str:
-    """The daemon: what it loads, and a log with times since the epoch, in milliseconds."""
+    """The daemon: what it loads, and a log with times since the epoch, in milliseconds, and connections by name."""
     return f"""charon {{
     load = random nonce openssl kdf {"kernel-libipsec " if options.kernel == "libipsec" else ""}kernel-netlink \
 socket-default vici
@@ -75,6 +75,7 @@ socket-default vici
             path = /run/{LOG}
             time_format = %s
             time_add_ms = yes
+            ike_name = yes
             flush_line = yes
             default = 1
         }}

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-_LINE: Final = re.compile(r"(?P<time>\d+\.\d{3}) \d\d\[(?P<part>[A-Z]{3})\] (?P<words>.*)")
+_LINE: Final = re.compile(r"(?P<time>\d+\.\d{3}) \d\d\[[A-Z]{3}\] (?:<(?:(?P<name>[^|>]+)\|)?\d+> )?(?P<words>.*)")
 _CHILD_BEGINS: Final = re.compile(r"establishing CHILD_SA (\S+\{\d+\})")
 _CHILD_ENDS: Final = re.compile(r"outbound CHILD_SA (\S+\{\d+\}) established")
 _IKE_BEGINS: Final = re.compile(r"initiating IKE_SA (\S+\[\d+\])")
@@ -35,16 +35,16 @@ def renewals(log: str) -> list[Renewal]:
     among them: a renewal says which association it replaces."""
     begun: dict[str, float] = {}
     renewed: set[str] = set()
-    asked = ""
+    asked: dict[str, str] = {}  # the last that each connection began
     found = []
-    for time_s, _, words in _lines(log):
+    for time_s, connection, words in _lines(log):
         if begins := _CHILD_BEGINS.match(words):
-            asked = begins[1]
-            begun[asked] = time_s
+            asked[connection] = begins[1]
+            begun[begins[1]] = time_s
         elif begins := _IKE_BEGINS.match(words):
             begun[begins[1]] = time_s
         elif _RENEWAL.match(words):
-            renewed.add(asked)
+            renewed.add(asked.get(connection, ""))
         elif (ends := _CHILD_ENDS.match(words)) and ends[1] in renewed and ends[1] in begun:
             found.append(_renewal("child", ends[1], begun[ends[1]], time_s))
         elif (ends := _IKE_ENDS.match(words)) and ends[1] in begun:
@@ -52,11 +52,11 @@ def renewals(log: str) -> list[Renewal]:
     return found
 
 
-def sources(log: str) -> list[tuple[float, str, int]]:
-    """Each change of where IKE messages came from: time, address, port."""
+def sources(log: str, name: str) -> list[tuple[float, str, int]]:
+    """Each change of where IKE messages of a connection came from, once it has its name: time, address, port."""
     found: list[tuple[float, str, int]] = []
-    for time_s, part, words in _lines(log):
-        arrived = _ARRIVED.match(words) if part == "NET" else None
+    for time_s, connection, words in _lines(log):
+        arrived = _ARRIVED.match(words) if connection == name else None
         if arrived and (arrived[1], int(arrived[2])) != (found[-1][1:] if found else None):
             found.append((time_s, arrived[1], int(arrived[2])))
     return found
@@ -69,4 +69,4 @@ def _renewal(what: Literal["child", "ike"], name: str, began_s: float, ended_s: 
 def _lines(log: str) -> Iterator[tuple[float, str, str]]:
     for line in map(_LINE.match, log.splitlines()):
         if line:
-            yield float(line["time"]), line["part"], line["words"]
+            yield float(line["time"]), line["name"] or "", line["words"]
