@@ -8,10 +8,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from testbed.emulation import probes
+from testbed.emulation import probes, tunnels
 from testbed.emulation.attack import attack, threat_of
 from testbed.emulation.capture import capture
 from testbed.emulation.children import Child
+from testbed.emulation.exposure import Exposure
 from testbed.emulation.internet import Internet, split
 from testbed.emulation.ledger import Ledger, wanted
 from testbed.emulation.wiring import Wiring
@@ -20,9 +21,8 @@ from testbed.kernel.queues import PRIORITY_BYTES
 from testbed.plan.bounds import longest_lag_ns
 from traffic.errors import TrafficError
 from traffic.flows import Flow, parse_flows
-from traffic.packets import NAT_T_PORT
 from traffic.sampling import thin
-from traffic.session import HostSockets, SessionOptions, run_session
+from traffic.session import WAITING_TIME_NS, HostSockets, SessionOptions, make_canaries, run_session
 from traffic.timestamps import open_tap, open_udp
 
 CAPTURES: Final = "pcap"  # folder in the run directory, one file per protected host
@@ -36,8 +36,11 @@ class Workload:
         self._wiring, self._folder = wiring, folder
         self._stack = ExitStack()
         self._session: Child | None = None
+        self._listening: Child | None = None
         plan = wiring.plan
         options = dict(plan.traffic)
+        options.pop("access", None)  # the wiring's
+        tunnels.check_sizes(plan)
         extent = wanted(options)
         self._threat = threat_of(plan, options)
         if options.get("duplicates"):  # else links make no copies, and every copy is a replay
@@ -62,6 +65,8 @@ class Workload:
             self._stack.close()
             raise
         self._hosts = {name: self._open(name) for name in _endpoints(self._flows)}
+        self._canaries = make_canaries(self._flows)
+        self._exposure = Exposure(wiring, self._flows, self._canaries)
         self._ledger = Ledger(wiring, self._flows, folder, extent) if extent != "off" and self._flows else None
         if self._ledger is not None:
             self._stack.callback(self._ledger.kill)
@@ -92,27 +97,32 @@ class Workload:
         if self._ledger is not None:
             self._ledger.start(realtime_ns, stop_ns)
         work = (self._flows, self._options, self._hosts, realtime_ns, stop_ns, self._folder)
-        self._session = Child("traffic", lambda: run_session(*work))
+        self._session = Child("traffic", lambda: run_session(*work, canaries=self._canaries))
         self._stack.callback(self._session.kill)
+        end_ns = realtime_ns + stop_ns + WAITING_TIME_NS
+        self._listening = Child("exposure", lambda: self._exposure.listen(realtime_ns, end_ns, self._folder))
+        self._stack.callback(self._listening.kill)
 
     def finish(self, *, interrupted: bool) -> None:
         """Wait for the stragglers and the results; an interrupted run has none."""
-        if self._session is not None and not interrupted:
-            self._session.wait()
-            if self._ledger is not None:
-                self._ledger.finish()
+        for child in (self._session, self._listening):
+            if child is not None and not interrupted:
+                child.wait()
         if not interrupted:
+            if self._ledger is not None and self._session is not None:
+                self._ledger.finish()
             self._internet.finish()
 
     def _open(self, name: str) -> HostSockets:
         node, lan = self._wiring.nodes[name], self._wiring.lans[name]
-        address = str(lan.host[0])
+        outer = self._wiring.outer(name)
         with node.namespace.entered():
-            udp = open_udp(address, NAT_T_PORT, tx_stamps=True, no_checksum=True)
+            clear, port = self._options.clear, self._options.port
+            udp = open_udp(str(outer), port, tx_stamps=True, no_checksum=not clear and outer.version == 4)
             tap = open_tap(node.intfList()[0].name)
         thin(tap, self._internet.crowded_ports)
         inside = self._wiring.plan.node(name).inside
-        return HostSockets(name=name, address=address, inner=lan.inner, inside=inside, udp=udp, tap=tap)
+        return HostSockets(name=name, address=str(outer), inner=lan.inner, inside=inside, udp=udp, tap=tap)
 
     def _capture(self, name: str) -> None:
         """What arrives at and leaves a host, until the run ends."""

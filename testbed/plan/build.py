@@ -125,13 +125,14 @@ def _nodes(scenario: Scenario, start_ns: int, satellites: Sequence[str]) -> tupl
         (user, user.site.site_at(start_ns) if isinstance(user.site, Track) else user.site)
         for user in scenario.terminals
     ]
-    nodes = [_at(user.host, "host", site, operator) for user, site in stands]
+    translated = scenario.translated
+    nodes = [_at(user.host, "host", site, operator, inside=translated) for user, site in stands]
     nodes += [_at(centre.host, "host", centre.site, government, inside=False) for centre in scenario.centres]
     nodes += [_at(user.name, "terminal", site, operator) for user, site in stands]
     nodes += [Node(name, "satellite", domain=operator) for name in satellites]
     gateways = [scenario.gateways[number] for number in scenario.open_gateways]
     nodes += [_at(gateway.name, "gateway", gateway.site, operator) for gateway in gateways]
-    nodes += [_at(pop.name, "pop", pop.site, operator, nat=True) for pop in scenario.pops]
+    nodes += [_at(pop.name, "pop", pop.site, operator, nat=translated) for pop in scenario.pops]
     nodes += [_at(one.router, "router", one.site, carrier, inside=False) for one in scenario.carriers]
     nodes += [_at(centre.router, "router", centre.site, government, inside=False) for centre in scenario.centres]
     return tuple(nodes)

@@ -169,6 +169,7 @@ class Scenario:
     variation: Variation | None = None  # of access delays, from slot to slot and within slots
     rain_percent: float | None = None  # weather as bad at each user as in this share of the year; needs `capacity`
     routing: Routing = "plan"
+    translated: bool = True  # users sit behind carrier-grade NAT at the PoP; else their addresses are public
     traffic: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()

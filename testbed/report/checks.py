@@ -17,6 +17,7 @@ from testbed.plan.expected import planned_loss
 from testbed.plan.model import Plan
 from testbed.report.blind import findings
 from testbed.report.evidence import Evidence, lost_tx_ns
+from testbed.report.exposure import findings as exposure_findings
 from testbed.report.internet import encrypted, over_tcp, queues_behind
 from testbed.report.internet import findings as internet_findings
 from testbed.report.ledger import Scores, score
@@ -48,9 +49,10 @@ class Check:
 
 def run_checks(evidence: Evidence) -> tuple[Check, ...]:
     """Every check, in the order of AUDIT_CHECKS, "announcements" where there is BGP, TRAFFIC_CHECKS, "ledger" where one
-    was kept, and "internet" where there are services over TCP."""
+    was kept, "internet" where there are services over TCP, and "exposure" where nodes were tapped."""
     audited, traffic = _audit_checks(evidence), _traffic_checks(evidence)
-    return *audited, *_domain_checks(evidence), *traffic, *_internet_checks(evidence)
+    beside = (*_internet_checks(evidence), *_exposure_checks(evidence))
+    return *audited, *_domain_checks(evidence), *traffic, *beside
 
 
 def _audit_checks(evidence: Evidence) -> Iterator[Check]:
@@ -114,6 +116,17 @@ def _internet_checks(evidence: Evidence) -> Iterator[Check]:
         return
     reasons, detail = internet_findings(evidence.internet)
     yield _verdict("internet", reasons, detail)
+
+
+def _exposure_checks(evidence: Evidence) -> Iterator[Check]:
+    """Whoever is not meant to read payload reads none. A leak stands even where taps lost frames."""
+    if evidence.exposure is None:
+        return
+    leaks, detail, unseen = exposure_findings(evidence.exposure)
+    if unseen and not leaks:
+        yield Check("exposure", False, f"not judged: {unseen}", judged=False)
+    else:
+        yield _verdict("exposure", leaks, detail)
 
 
 def _unjudged(names: tuple[str, ...], why: str) -> Iterator[Check]:
@@ -246,6 +259,10 @@ def _integrity(flows: dict[str, Any]) -> Check:
             reasons.append(f"traffic: {host} raised {count} × {verdict}")
     intact = sum(flow["integrity"]["verdict"] == "intact" for flow in flows["flows"])
     detail = f"{intact} of {len(flows['flows'])} flows intact, {alarm_count(flows):,} alarms"
+    if unprotected := sum(flow["integrity"]["verdict"] == "unprotected" for flow in flows["flows"]):
+        detail += (
+            f"; {unprotected} unprotected: their hosts send in the clear, and what is forged on the way is believed"
+        )
     return _verdict("integrity", reasons, detail)
 
 

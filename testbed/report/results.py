@@ -13,15 +13,19 @@ from testbed.ground.units import format_utc
 from testbed.report.blind import findings
 from testbed.report.checks import alarm_count, run_checks
 from testbed.report.evidence import Evidence, read_evidence
+from testbed.report.exposure import findings as exposure_findings
 from testbed.report.html import render
 from testbed.report.internet import limits, with_limits
 from testbed.report.measures import measured_flows
+from testbed.report.meeting import meetings
 from testbed.report.routing import summarise
 from testbed.report.services import service_checks, with_services
 
 SCHEMA: Final = 1
 EXIT_CODES: Final = {"pass": 0, "fail": 1, "invalid": 4}
 INTERRUPTED_EXIT_CODE: Final = 130
+ALARMS: Final = ("integrity", "exposure")
+"""Checks whose failure no lack of time explains."""
 
 
 def make_report(folder: Path) -> dict[str, Any]:
@@ -56,7 +60,7 @@ def judge(evidence: Evidence) -> dict[str, Any]:
     checks = (*run_checks(evidence), *service_checks(evidence, services))
     invalid = _invalid_reasons(evidence)
     failed = [reason for check in checks for reason in check.reasons]
-    alarmed = run["ended"] == "complete" and any(check.name == "integrity" and check.reasons for check in checks)
+    alarmed = run["ended"] == "complete" and any(check.name in ALARMS and check.reasons for check in checks)
     passed = all(check.passed for check in checks)
     report = {
         "schema": SCHEMA,
@@ -83,6 +87,8 @@ def judge(evidence: Evidence) -> dict[str, Any]:
         "alarms": flows.get("alarms", []),
         "alarm_count": alarm_count(flows) if flows else 0,
         "unattributed": flows.get("unattributed", {}),
+        "exposure": evidence.exposure,
+        "meetings": meetings(plan, flows.get("flows", [])),
         "internet": with_limits(evidence.internet, evidence.ticks) if evidence.internet else None,
         "statistics": _statistics(evidence),
         "routing": summarise(plan, evidence.routing) if evidence.routing else {"by": "plan"},
@@ -113,6 +119,9 @@ def _invalid_reasons(evidence: Evidence) -> list[str]:
                 reasons.append(f"audit: too few probes on each of {len(audit[what])} {what}: let the run last longer")
     if flows is not None and not flows["valid"]:
         reasons += [f"traffic: {why}" for why in flows["invalid_reasons"] or ["not valid, no reason given"]]
+    unseen = exposure_findings(evidence.exposure)[2] if evidence.exposure else ""
+    if unseen:
+        reasons.append(f"exposure: {unseen}")
     for flow in flows["flows"] if flows is not None and flows["valid"] else ():
         if flow["integrity"]["verdict"] == "invalid":
             reasons.append(f"traffic: flow {flow['name']} ({flow['src']}→{flow['dst']}) could not be judged")
