@@ -7,11 +7,12 @@ import re
 import pytest
 
 from testbed.emulation.swan.config import End, Options, Tunnel, strongswan, swanctl
-from testbed.emulation.swan.watch import Renewal, renewals, sources
+from testbed.emulation.swan.watch import Renewal, renewals, sources, version
 
 ROME, MILAN = End("rome", "100.64.0.2", "10.64.0.1"), End("milan", "198.51.100.2", "10.64.1.1")
 
 LOG = """
+1795599757.000 00[DMN] Starting IKE charon daemon (strongSwan 5.9.8, Linux 6.1.176, x86_64)
 1795599757.100 08[IKE] <rome-milan|1> initiating IKE_SA rome-milan[1] to 10.0.2.2
 1795599757.200 08[IKE] <rome-milan|1> establishing CHILD_SA rome-milan{1}
 1795599757.210 09[IKE] <rome-milan|1> CHILD_SA rome-milan{1} established with SPIs 81071f87_i bf1c3768_o and TS 10.77.0
@@ -42,6 +43,11 @@ def test_renewals_are_told_from_beginnings_and_from_what_is_not_finished() -> No
         Renewal("ike", "rome-milan[2]", 1795599760.742, 0.033),
     ]
     assert renewals("") == renewals("nothing of this") == []
+
+
+def test_the_version_is_the_one_that_the_daemon_says() -> None:
+    assert version(LOG) == "5.9.8"
+    assert version("") == ""
 
 
 def test_a_peer_that_moves_is_seen_once_for_each_place() -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 from testbed.emulation.internet import split
 from testbed.emulation.swan.config import End, Options, Tunnel
 from testbed.emulation.swan.daemons import Charons, Installation
-from testbed.emulation.swan.watch import renewals, sources
+from testbed.emulation.swan.watch import renewals, sources, version
 from testbed.emulation.wiring import Wiring
 from testbed.ground.errors import PlanError
 from testbed.kernel.namespaces import Namespace
@@ -66,6 +66,7 @@ class Overlay:
         """Keep what the charons did and what the kernels refused; raises RunError where one has died meanwhile."""
         self._charons.check()
         told = {
+            "version": version(self._charons.log(self._tunnels[0].initiator.host)) if self._tunnels else "",
             "tunnels": [self._told(tunnel) for tunnel in self._tunnels],
             "refused": {
                 host: {name: count - self._refused[host].get(name, 0) for name, count in refused(space).items()}

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
+_VERSION: Final = re.compile(r"Starting IKE charon daemon \(strongSwan ([^,)]+)")
 _LINE: Final = re.compile(r"(?P<time>\d+\.\d{3}) \d\d\[[A-Z]{3}\] (?:<(?:(?P<name>[^|>]+)\|)?\d+> )?(?P<words>.*)")
 _CHILD_BEGINS: Final = re.compile(r"establishing CHILD_SA (\S+\{\d+\})")
 _CHILD_ENDS: Final = re.compile(r"outbound CHILD_SA (\S+\{\d+\}) established")
@@ -60,6 +61,12 @@ def sources(log: str, name: str) -> list[tuple[float, str, int]]:
         if arrived and (arrived[1], int(arrived[2])) != (found[-1][1:] if found else None):
             found.append((time_s, arrived[1], int(arrived[2])))
     return found
+
+
+def version(log: str) -> str:
+    """Of strongSwan, as the daemon says it when it starts; '' before that."""
+    found = _VERSION.search(log)
+    return found[1] if found else ""
 
 
 def _renewal(what: Literal["child", "ike"], name: str, began_s: float, ended_s: float) -> Renewal:
