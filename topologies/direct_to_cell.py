@@ -6,6 +6,8 @@ main fleet, which lands at the Italian gateways. That terrestrial cells are gone
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from testbed.emulation.planned import planned_topo
 from testbed.orbits.horizon import Horizon
 from testbed.orbits.lasers import Lasers
@@ -33,11 +35,10 @@ from topologies.common import (
     ORDER_ASSUMPTIONS,
     ROUTING_ASSUMPTIONS,
     TRAFFIC,
-    USER_BUFFER_NS,
     access_rules,
     traffic_of,
 )
-from topologies.services import Flow, bulk, voice
+from topologies.services import EARTHQUAKE, JUDGED, Flow, emergency, sms, unjudged
 from topologies.sites import AMATRICE, IONIAN, MILAN_POP, ROME, STARLINK_GATEWAYS
 
 NAME = "direct-to-cell"
@@ -49,6 +50,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Switch("terrain", "on", "mountains around Amatrice"),
     Switch("lasers", "on", "links between satellites; without them a satellite must see phone and gateway"),
     LOST,
+    JUDGED,
     *TRAFFIC,
 )
 
@@ -63,6 +65,9 @@ BEAM_DOWN_BPS = 4_000_000
 
 BEAM_UP_BPS = 1_200_000
 """Assumption: of a whole beam; up to 7.2 Mbit/s are promised, phones send with 0.2 W."""
+
+BEAM_BUFFER_NS = 500_000_000
+"""Assumption: what a phone's share sends in this time waits for it; at 150 kbit/s that are six full packets."""
 
 OVERHEADS = Overheads(scheduling_up_ns=40_000_000, scheduling_down_ns=20_000_000, frame_ns=1_000_000)
 """Assumption: LTE's scheduling adds 40 ms up, where a grant is awaited, and 20 ms down (20 to 40 in textbooks), its
@@ -80,8 +85,13 @@ has them."""
 LASERS = 5
 """Assumption: four for the +grid of its shell and one for another shell; Starlink's have three or four."""
 
-SMS_PAYLOAD_BYTES = 160
-"""Assumption: a message of 140 octets (3GPP TS 23.040) and its addresses."""
+WARNING = replace(
+    EARTHQUAKE,
+    headline="IT-alert ESERCITAZIONE: terremoto ad Amatrice.",
+    area="Amatrice e comuni vicini",
+    polygon=((42.8, 13.1), (42.8, 13.5), (42.5, 13.5), (42.5, 13.1), (42.8, 13.1)),
+)
+"""An exercise made up for the testbed."""
 
 CENTRE = "alarm"
 """The civil protection's operations room in Rome."""
@@ -102,8 +112,9 @@ ASSUMPTIONS = (
     "phones keep a satellite until it falls below their mask or terrain, looked at every 5 s",
     "the mobile operator's core stands at the PoP in Milan: its share of the delay is in LTE's",
     "fibre routes are 1.5 times the great circle, at a group index of 1.468",
-    "feeder links carry 1 Gbit/s, fibre 10 Gbit/s; a beam's best-effort buffer holds 80 ms of its rate, others 10 ms",
-    "SMS are drawn as small packets, alerts as a packet of 1,200 bytes a second",
+    "feeder links carry 1 Gbit/s, fibre 10 Gbit/s; a phone's best-effort buffer holds 500 ms of its rate, others 10",
+    "an alert goes to each phone by itself, as cell broadcast pages; on radio all phones would hear the same",
+    "an SMS spends no time in a message centre",
     "links lose nothing outside handovers and outages",
 )
 
@@ -139,9 +150,9 @@ def scenario(**parameters: str) -> Scenario:
         access=access,
         overheads=OVERHEADS,
         fibre_bps=FIBRE_BPS,
-        user_buffer_ns=USER_BUFFER_NS,
+        user_buffer_ns=BEAM_BUFFER_NS,
         core_buffer_ns=CORE_BUFFER_NS,
-        flows=lambda duration_ns: flows(duration_ns, light=values["generator"] == "scapy"),
+        flows=lambda duration_ns: flows(duration_ns, judged=values["judged"], light=values["generator"] == "scapy"),
         constellation=("starlink-2026",),
         lost=parse_losses(values["lost"]),
         lasers=Lasers(terminals=LASERS, cross_shell=True) if values["lasers"] else None,
@@ -159,21 +170,16 @@ def scenario(**parameters: str) -> Scenario:
     )
 
 
-def flows(duration_ns: int, *, light: bool = False) -> tuple[Flow, ...]:
-    """A call from Amatrice, messages of every phone and back, alerts to all: 115 packets/s; `light`: 65, for Scapy."""
+def flows(duration_ns: int, *, judged: bool = False, light: bool = False) -> tuple[Flow, ...]:
+    """A call from Amatrice, SMS of every phone and back, the alert to all: 124 packets/s; `light`: 68, for Scapy."""
     phones = ("amatrice", "rome", "ionian")
-    return (
-        voice("call-amatrice-up", "amatrice", CENTRE, duration_ns),
-        *(() if light else (voice("call-amatrice-down", CENTRE, "amatrice", duration_ns),)),
-        *(_sms(f"sms-{phone}", phone, CENTRE, duration_ns) for phone in phones),
-        *(_sms(f"reply-{phone}", CENTRE, phone, duration_ns) for phone in phones),
-        *(bulk(f"alert-{phone}", CENTRE, phone, 1, duration_ns) for phone in phones),
-    )
-
-
-def _sms(name: str, src: str, dst: str, duration_ns: int) -> Flow:
-    """Two messages a second, as many phones behind one send."""
-    return bulk(name, src, dst, 2, duration_ns) | {"payload_bytes": SMS_PAYLOAD_BYTES}
+    found = emergency(duration_ns, phones, CENTRE, callers=("amatrice",), what=WARNING)
+    if light:
+        found = tuple(flow for flow in found if flow["name"] != "call-amatrice-down")
+    else:
+        answer = "Ricevuto, i soccorsi arrivano."
+        found += tuple(sms(f"reply-{phone}", CENTRE, phone, 2, answer, duration_ns) for phone in phones)
+    return found if judged else unjudged(found)
 
 
 topos = {"direct_to_cell": lambda **parameters: planned_topo(scenario, **parameters)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from testbed.plan.scenario import Choice
+from testbed.plan.scenario import Choice, Switch
 from traffic.alerts import Alert, alert_text, cap_xml
 
 Flow = dict[str, Any]
@@ -20,6 +20,8 @@ SERVICES: Final = Choice(
     "what runs: calls and documents; or also the forces', the civil protection's, SRTP, and what each must get",
     ("basic", "government"),
 )
+
+JUDGED: Final = Switch("judged", "off", "each service must get what it needs, or the run fails")
 
 WARNING: Final = 51
 """DSCP of alerts, band 1, above all others: pool 2 of code points, for local use (RFC 2474, 6). It shares the band with
@@ -191,7 +193,11 @@ def military(duration_ns: int, unit: str, centre: str, begin: str = "40.3 17.1 2
 
 
 def emergency(
-    duration_ns: int, phones: tuple[str, ...], centre: str, callers: tuple[str, ...] = ()
+    duration_ns: int,
+    phones: tuple[str, ...],
+    centre: str,
+    callers: tuple[str, ...] = (),
+    what: Alert = EARTHQUAKE,
 ) -> tuple[Flow, ...]:
     """The civil protection warns phones, which send SMS; `callers` of them also call.
 
@@ -200,7 +206,7 @@ def emergency(
     flows = []
     for phone in phones:
         flows += [
-            alert(f"alert-{phone}", centre, phone, 4, EARTHQUAKE, duration_ns),
+            alert(f"alert-{phone}", centre, phone, 4, what, duration_ns),
             sms(
                 f"sms-{phone}",
                 phone,
@@ -216,6 +222,11 @@ def emergency(
             emergency_voice(f"call-{phone}-down", centre, phone, duration_ns),
         ]
     return tuple(flows)
+
+
+def unjudged(flows: tuple[Flow, ...]) -> tuple[Flow, ...]:
+    """The same flows, but nothing is demanded of them."""
+    return tuple({name: value for name, value in flow.items() if name != "acceptance"} for flow in flows)
 
 
 def services(

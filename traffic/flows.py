@@ -28,10 +28,13 @@ ACCEPTANCE: Final[dict[str, tuple[float, frozenset[str]]]] = {
     "delay_p95_ms": (math.inf, frozenset(get_args(FlowKind))),
     "delay_p99_ms": (math.inf, frozenset(get_args(FlowKind))),
     "mos_min": (4.5, frozenset({"voice"})),
-    "gaps_max": (math.inf, frozenset({"voice", "stream", "track"})),
+    "gaps_max": (math.inf, frozenset({"voice", "stream"})),
     "delivered_within_deadline_min": (1.0, DEADLINES),
 }
 """What a flow may demand: by name the largest value that makes sense, and the kinds that can."""
+
+LEAST_UNBROKEN_PPS: Final = 5
+"""At this rate every packet comes 200 ms after the last, which is a gap."""
 
 _NS_PER_S: Final = 1_000_000_000
 
@@ -106,6 +109,10 @@ class Flow:
                 raise FlowError(f"{where}: acceptance {name} is nothing that a {self.kind} flow has")
             if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= most:
                 raise FlowError(f"{where}: acceptance {name} {value!r} is not a number from 0 to {most:g}")
+        if "gaps_max" in self.acceptance and self.rate_pps <= LEAST_UNBROKEN_PPS:
+            raise FlowError(
+                f"{where}: acceptance gaps_max needs more than {LEAST_UNBROKEN_PPS} packets/s: each is a gap"
+            )
         if "delivered_within_deadline_min" in self.acceptance and not self.deadline_ms:
             raise FlowError(f"{where}: acceptance delivered_within_deadline_min needs a deadline_ms")
 

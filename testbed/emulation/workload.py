@@ -19,7 +19,7 @@ from testbed.emulation.ledger import Ledger, wanted
 from testbed.emulation.swan import overlay
 from testbed.emulation.swan.overlay import Overlay
 from testbed.emulation.wiring import Wiring
-from testbed.ground.errors import PlanError
+from testbed.ground.errors import PlanError, RunError
 from testbed.kernel.queues import PRIORITY_BYTES
 from testbed.plan.bounds import longest_lag_ns
 from traffic.errors import TrafficError
@@ -29,13 +29,18 @@ from traffic.session import WAITING_TIME_NS, HostSockets, SessionOptions, make_c
 from traffic.timestamps import open_tap, open_udp
 
 CAPTURES: Final = "pcap"  # folder in the run directory, one file per protected host
+MOST_LINKS: Final = 64
+"""Assumption: with more tcpdumps than this the captures would starve what they watch."""
 
 
 class Workload:
     """Everything beside the audit that runs on a plan's network. A context manager: nothing is left running."""
 
-    def __init__(self, wiring: Wiring, folder: Path, *, pcap: bool) -> None:
-        """Open the sockets; raises PlanError for flows that cannot be sent."""
+    def __init__(self, wiring: Wiring, folder: Path, *, pcap: bool | str) -> None:
+        """Open the sockets; raises PlanError for flows that cannot be sent, or more links than can be captured.
+
+        `pcap`: capture at the protected hosts; "links": on the links as well.
+        """
         self._wiring, self._folder = wiring, folder
         self._stack = ExitStack()
         self._session: Child | None = None
@@ -65,6 +70,9 @@ class Workload:
         self._stack.callback(self._internet.close)
         try:
             self._internet.prepare()
+        except TrafficError as error:
+            self._stack.close()
+            raise RunError(str(error)) from None
         except BaseException:
             self._stack.close()
             raise
@@ -81,7 +89,9 @@ class Workload:
         if pcap:
             (folder / CAPTURES).mkdir()
             for name in self._hosts:
-                self._capture(name)
+                self._capture(name, wiring.nodes[name].intfList()[0].name, name)
+            for a, b in self._captured_links() if pcap == "links" else ():
+                self._capture(a, wiring.interface(a, b).name, f"{a}~{b}")
 
     def __enter__(self) -> Workload:
         return self
@@ -134,12 +144,21 @@ class Workload:
         inside = self._overlay is None and self._wiring.plan.node(name).inside
         return HostSockets(name=name, address=str(outer), inner=lan.inner, inside=inside, udp=udp, tap=tap)
 
-    def _capture(self, name: str) -> None:
-        """What arrives at and leaves a host, until the run ends."""
-        node = self._wiring.nodes[name]
-        tcpdump = capture(node, node.intfList()[0].name, self._folder / CAPTURES / f"{name}.pcap")
+    def _capture(self, node: str, interface: str, name: str) -> None:
+        """What arrives and leaves at an interface, until the run ends."""
+        files = (self._folder / CAPTURES / f"{name}.{kind}" for kind in ("pcap", "log"))
+        tcpdump = capture(self._wiring.nodes[node], interface, *files)
         self._stack.callback(tcpdump.wait)
         self._stack.callback(tcpdump.terminate)
+
+    def _captured_links(self) -> list[tuple[str, str]]:
+        """Each link once, at the end that its first direction leaves from."""
+        links: dict[frozenset[str], tuple[str, str]] = {}
+        for link in self._wiring.plan.links:
+            links.setdefault(frozenset((link.a, link.b)), (link.a, link.b))
+        if len(links) > MOST_LINKS:
+            raise PlanError(f"--pcap-links: {len(links)} links are too many, {MOST_LINKS} at most: use --pcap")
+        return list(links.values())
 
 
 def _endpoints(flows: tuple[Flow, ...]) -> list[str]:

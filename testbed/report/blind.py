@@ -59,6 +59,7 @@ def flow_bounds(
     explained_ns = path_delay_ns(plan, path, times_ns)
     control_ns = _control_ns(evidence, path)
     explained_ns[(loss == 1) | (len(control_ns) == 0)] = np.nan
+    step_ns = _largest_step_ns(plan, path) + queue_ns + AFTERMATH_NS
     bounds = Bounds(
         loss=loss,
         explained_ns=explained_ns,
@@ -66,7 +67,8 @@ def flow_bounds(
         queue_ns=queue_ns,
         longest_lag_ns=lag_ns,
         changes_ns=_changes(plan, path),
-        step_ns=_largest_step_ns(plan, path) + queue_ns + AFTERMATH_NS,
+        step_ns=step_ns,
+        burst=_densest(tx_ns, step_ns),
     )
     return bounds, control_ns
 
@@ -126,6 +128,14 @@ def _largest_step_ns(plan: Plan, path: tuple[PathStep, ...]) -> int:
     if not len(delays):
         return 0
     return round(float(np.max(np.maximum.accumulate(delays) - delays)))
+
+
+def _densest(tx_ns: NDArray[np.int64], window_ns: int) -> int:
+    """How many packets left within a window at most: a sender that was held up makes good for it."""
+    stamped = np.sort(tx_ns[tx_ns >= 0])
+    if not len(stamped):
+        return 1
+    return int(np.max(np.searchsorted(stamped, stamped + window_ns, side="right") - np.arange(len(stamped))))
 
 
 def _control_ns(evidence: Evidence, path: tuple[PathStep, ...]) -> NDArray[np.int64]:

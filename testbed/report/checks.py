@@ -124,7 +124,8 @@ def _exposure_checks(evidence: Evidence) -> Iterator[Check]:
         return
     leaks, detail, unseen = exposure_findings(evidence.exposure)
     if unseen and not leaks:
-        yield Check("exposure", False, f"not judged: {unseen}", judged=False)
+        excused = bool(over_tcp(evidence.plan.flows))  # as fast as they go: faster than taps are read
+        yield Check("exposure", excused, f"not judged: {unseen}", judged=False)
     else:
         yield _verdict("exposure", leaks, detail)
 

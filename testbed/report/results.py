@@ -11,11 +11,12 @@ import numpy as np
 
 from testbed.ground.units import format_utc
 from testbed.report.blind import findings
+from testbed.report.captures import lost_captures, merge_captures
 from testbed.report.checks import alarm_count, run_checks
 from testbed.report.evidence import Evidence, read_evidence
 from testbed.report.exposure import findings as exposure_findings
 from testbed.report.html import render
-from testbed.report.internet import limits, with_limits
+from testbed.report.internet import limits, over_tcp, with_limits
 from testbed.report.measures import measured_flows
 from testbed.report.meeting import meetings
 from testbed.report.routing import summarise
@@ -34,9 +35,11 @@ def make_report(folder: Path) -> dict[str, Any]:
 
 
 def write_report(folder: Path) -> dict[str, Any]:
-    """Judge the run directory `folder`, write its report.json and report.html, and return the former."""
+    """Judge the run directory `folder`, write its report.json and report.html, put its captures together,
+    and return the former."""
     evidence = read_evidence(folder)
     report = judge(evidence)
+    report["warnings"] += merge_captures(folder)
     (folder / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     (folder / "report.html").write_text(render(report, evidence))
     return report
@@ -120,7 +123,7 @@ def _invalid_reasons(evidence: Evidence) -> list[str]:
     if flows is not None and not flows["valid"]:
         reasons += [f"traffic: {why}" for why in flows["invalid_reasons"] or ["not valid, no reason given"]]
     unseen = exposure_findings(evidence.exposure)[2] if evidence.exposure else ""
-    if unseen:
+    if unseen and not over_tcp(plan.flows):
         reasons.append(f"exposure: {unseen}")
     for flow in flows["flows"] if flows is not None and flows["valid"] else ():
         if flow["integrity"]["verdict"] == "invalid":
@@ -140,7 +143,7 @@ def _run_warnings(evidence: Evidence) -> list[str]:
                 f"flow {flow['name']} was limited by its {rate['limited_by']}: {rate['in_time']:,} of {rate['due']:,} "
                 "packets left in time; its figures do not show what the network can carry"
             )
-    return warnings
+    return warnings + lost_captures(evidence.folder)
 
 
 def _audit(evidence: Evidence) -> dict[str, Any] | None:

@@ -243,8 +243,8 @@ def _internet(console: Console, told: dict[str, Any]) -> None:
 
 
 def _variation(console: Console, flows: list[dict[str, Any]]) -> None:
-    columns = ["flow", "loss %", "95 % interval", "PDV p99", "jitter", "reordered", "silence"]
-    table = _table("Flows: loss; variation and longest silence at a handover in ms", columns)
+    columns = ["flow", "loss %", "95 %", "PDV p99", "jitter", "reordered", "silence"]
+    table = _table("Flows: loss and its interval; variation, silence at handovers in ms", columns)
     table.columns[-1].justify = "right"
     for flow in flows:
         measures = flow["measures"]

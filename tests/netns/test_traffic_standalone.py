@@ -59,17 +59,19 @@ def receiver(lab: Lab, keys: Path, *words: str) -> subprocess.Popen[str]:
 @contextmanager
 def capturing(lab: Lab, path: Path) -> Iterator[None]:
     """What passes at b goes into a pcap file."""
-    command = ["ip", "netns", "exec", lab.name("b"), "tcpdump", "-U", "-w", "-", "--immediate-mode", "-i", "b-eth0"]
+    command = ["ip", "netns", "exec", lab.name("b"), "tcpdump", *"-U -w - --immediate-mode -B 16384 -i b-eth0".split()]
     with path.open("wb") as file, subprocess.Popen(command, stdout=file, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         while b"listening" not in (line := process.stderr.readline()):
             assert line
-        yield
-        size = -1
-        while size != path.stat().st_size:  # until tcpdump, too, has seen it all
-            size = path.stat().st_size
-            time.sleep(0.3)
-        process.terminate()
+        try:
+            yield
+            size = -1
+            while size != path.stat().st_size:  # until tcpdump, too, has seen it all
+                size = path.stat().st_size
+                time.sleep(0.3)
+        finally:
+            process.terminate()
 
 
 def exchange(lab: Lab, keys: Path, capture: Path | None, *words: str) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -95,6 +95,21 @@ def test_frames_that_a_tap_lost_leave_no_judgement(tmp_path: Path) -> None:
     assert not check(report, "exposure")["judged"]
 
 
+def test_beside_transfers_as_fast_as_they_go_lost_frames_only_leave_it_unjudged(tmp_path: Path) -> None:
+    """Taps are read more slowly than such a transfer fills them; a leak that was seen still fails the run."""
+    transfer = {"name": "cubic", "kind": "tcp"}
+    files = make_files()
+    files.change_plan(flows=(*files.plan.flows, transfer))
+    files.write(tmp_path)
+    rows = [row("NORAD44714", "space", ("metadata", "nothing"), lost=7), OVERLAY["nodes"][1]]
+    (tmp_path / EXPOSURE).write_text(json.dumps(changed(nodes=rows)))
+    report = make_report(tmp_path)
+    assert (check(report, "exposure")["passed"], check(report, "exposure")["judged"]) == (True, False)
+    assert not any("exposure" in reason for reason in report["reasons"])
+    (tmp_path / EXPOSURE).write_text(json.dumps(changed(nodes=rows, inner_addresses={"pop-milan": 1})))
+    assert any("PLAINTEXT_LEAK at pop-milan" in reason for reason in make_report(tmp_path)["reasons"])
+
+
 def test_what_the_tunnel_refused_is_told(tmp_path: Path) -> None:
     refused = {"pop-milan": {"XfrmInStateProtoError": 12}}
     report = make_report(folder_with(changed(encryption="both", tunnels_refused=refused), tmp_path))

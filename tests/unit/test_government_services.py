@@ -10,6 +10,7 @@ from plan_data import dense
 
 from testbed.plan.build import build_plan
 from testbed.plan.model import load, save
+from topologies import direct_to_cell
 from topologies.services import SERVICES, emergency, government, military, services
 from topologies.starlink_italy import scenario
 from traffic.flows import ACCEPTANCE, parse_flows
@@ -75,3 +76,13 @@ def test_a_plan_keeps_what_services_declare(tmp_path: Path) -> None:
     plan = build_plan(scenario(services="government"), dense(), START_NS, 2 * S)
     save(plan, tmp_path)
     assert parse_flows(load(tmp_path).flows) == parse_flows(services("government", 2 * S, "rome", "taranto", "dc-rome"))
+
+
+@pytest.mark.parametrize("judged", [False, True])
+def test_phones_on_satellites_have_what_emergencies_need(judged: bool) -> None:
+    flows = parse_flows(direct_to_cell.scenario(judged="on" if judged else "off").flows(60 * S))
+    assert {flow.kind for flow in flows} == {"voice", "sms", "alert"}
+    assert {flow.dst for flow in flows if flow.kind == "alert"} == {"amatrice", "rome", "ionian"}
+    assert all("Amatrice" in flow.content for flow in flows if flow.kind == "alert")
+    assert {bool(flow.acceptance) for flow in flows} == {judged}
+    assert all(flow.deadline_ms for flow in flows if flow.kind != "voice")

@@ -77,6 +77,8 @@ def test_a_good_flow_is_understood() -> None:
         ({"acceptance": {"loss_max": math.nan}}, "acceptance loss_max nan is not a number"),
         ({"acceptance": {"mos_min": True}}, "acceptance mos_min True is not a number from 0 to 4.5"),
         ({"kind": "bulk", "acceptance": {"mos_min": 3}}, "acceptance mos_min is nothing that a bulk flow has"),
+        ({"kind": "track", "acceptance": {"gaps_max": 0}}, "acceptance gaps_max is nothing that a track flow has"),
+        ({"kind": "stream", "rate_pps": 5, "acceptance": {"gaps_max": 0}}, "gaps_max needs more than 5 packets/s"),
         (
             {"kind": "message", "acceptance": {"delivered_within_deadline_min": 0.9}},
             "acceptance delivered_within_deadline_min needs a deadline_ms",
