@@ -17,8 +17,8 @@ LINK, NEARER = Impairment(5 * MS, 0.0, 10_000), Impairment(1 * MS, 0.0, 10_000)
 FARTHER = Impairment(25 * MS, 0.0, 10_000)
 RATE_PPS = 500.0
 FALSE_ALARMS = {"XfrmInStateProtoError", "XfrmInStateSeqError", "XfrmInStateModeError", "XfrmInStateInvalid"}
-"""What would say that a packet was forged or sent twice. While charon moves a peer the kernel refuses some for want of a
-policy or an association, both ways; that says nothing of the packets."""
+"""What would say that a packet was forged or sent twice. While charon moves a peer the kernel refuses some for want of
+a policy or an association, both ways; that says nothing of the packets."""
 
 
 def took_s(lab: Tunnelled, what: str = "child") -> list[float]:
