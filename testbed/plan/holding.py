@@ -117,7 +117,10 @@ class Change:
                 self._raise(found, RadioKey("user", terminal, new.satellite, True), drained_ns - least_ns, drained_ns)
             reached_ns = self._down_drained_ns(old.satellite, new.pop)
             until_ns = max(reached_ns, comes_ns[new.satellite])
-            old_ns, new_ns = self._longest_down_ns(terminal, old, until_ns), self._least_down_ns(terminal, new, until_ns)
+            old_ns, new_ns = (
+                self._longest_down_ns(terminal, old, until_ns),
+                self._least_down_ns(terminal, new, until_ns),
+            )
             drained_ns = reached_ns + old_ns
             shortcut_ns = self._shortcut_ns(old.satellite, new.satellite) + old_ns - new_ns
             extra_ns = max(drained_ns - comes_ns[new.satellite] - new_ns, shortcut_ns)

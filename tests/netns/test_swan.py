@@ -11,20 +11,27 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from kernel_lab import wait_for
 from netem_line import command
 from swan_lab import MILAN, ROME, tunnelled, unpacked
+from traffic_hosts import WORKLOAD, hosts, play, reasons_beyond_pacing, routed
+from traffic_lab import Lab
 
 from testbed.emulation.swan import config
 from testbed.emulation.swan.config import Options, Tunnel, swanctl
 from testbed.emulation.swan.daemons import Charons
 from testbed.emulation.swan.watch import renewals, sources
 from testbed.ground.errors import RunError
+from traffic.packets import INNER_PORT
+from traffic.results import NOT_RECEIVED
+from traffic.session import SessionOptions
 from traffic.timestamps import open_tap, receive
 
 pytestmark = pytest.mark.netns
@@ -160,6 +167,29 @@ def test_charons_die_with_a_runner_that_is_killed(tmp_path: Path) -> None:
         runner.kill()
         runner.wait()
     wait_for(lambda: not charons_in(tmp_path))
+
+
+def test_what_a_policy_of_the_kernel_forbids_is_lost_and_mixes_no_stamps_up(tmp_path: Path) -> None:
+    """So charon holds back what would leave in the clear while it moves a peer."""
+    policy = "src 10.0.1.2 dst 10.0.2.2 dir out"
+    with Lab() as lab:
+        routed(lab)
+        opened = hosts(lab, port=INNER_PORT)
+        for after_s, words in ((1.0, f"add {policy} action block"), (1.3, f"delete {policy}")):
+            threading.Timer(after_s, lab.ip, ("rome", f"xfrm policy {words}")).start()
+        document, rows = play(WORKLOAD, opened, tmp_path, 2, SessionOptions(encryption="operator"))
+    assert reasons_beyond_pacing(document) == []  # a stamp too many, or too few, would be one
+    for flow, result in enumerate(document["flows"]):
+        lost = np.flatnonzero(rows["verdict"][rows["flow"] == flow] == NOT_RECEIVED)
+        if result["src"] == "milan":
+            assert len(lost) == 0
+        else:
+            assert len(lost) > 1
+            assert list(lost) == list(
+                range(lost[0], lost[-1] + 1)
+            )  # one gap, and what came after it has its own stamps
+    arrived = rows[rows["verdict"] != NOT_RECEIVED]
+    assert (arrived["delay_ns"] > 0).all()
 
 
 def complaint(charons: Charons) -> str:
