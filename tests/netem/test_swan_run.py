@@ -56,3 +56,15 @@ def test_a_run_through_strongswan_loses_nothing(run_dir: Callable[..., Path], tm
     secret = [*(folder / "strongswan").rglob("*")]
     assert secret
     assert {stat.S_IMODE(path.stat().st_mode) & 0o077 for path in secret} == {0}
+
+
+def test_when_a_pop_is_lost_charon_follows_to_the_other_s_nat(run_dir: Callable[..., Path], tmp_path: Path) -> None:
+    report = play(partial(run_dir, profile="strongswan", lost="pop-milan@2", fallback="frankfurt"), tries=1)
+    assert report["verdict"] != "fail", report["reasons"]
+    assert all(0.5 * flow["sent"] < flow["received"] < flow["sent"] for flow in report["flows"])
+    folder = max(tmp_path.glob("run*"))
+    told = json.loads((folder / "strongswan.json").read_text())
+    for tunnel in told["tunnels"]:
+        assert [address for _, address, _ in tunnel["heard_from"]][-1] == "203.0.113.2"
+    log = (folder / "strongswan" / "dc-rome" / "charon.log").read_text()
+    assert log.count("] established between") == len(told["tunnels"])  # followed, and nothing made anew
