@@ -237,6 +237,9 @@ def _refuse(values: dict[str, Any]) -> None:
         needed["encryption"] = alone | {"services": ("basic",), "generator": ("struct",), "profile": ("manual",)}
     if values["access"] != "cgnat":
         needed["access"] = alone | ({"profile": ("manual",)} if values["access"] == "ipv6" else {})
+    if values["profile"] == "strongswan":
+        over_udp = {"services": ("basic",), "internet": ("off",), "access": ("cgnat", "public")}
+        needed["profile"] = over_udp | {"adversary": ("none",), "ledger": ("auto", "off"), "generator": ("struct",)}
     if values["meet"]:
         needed["meet"] = {"generator": ("struct",), "adversary": ("none",), "ledger": ("auto", "off")}
     for option, others in needed.items():

@@ -7,6 +7,7 @@ duplicates apart, and that is all.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import socket
 from collections.abc import Callable, Collection, Mapping
@@ -32,8 +33,11 @@ class ClearSocket(SecureSocket):
         return lambda address, _number: self.send(self._announcement, UDP, address)
 
     def send(self, inner: bytes | bytearray, next_header: int, address: tuple[str, int]) -> None:  # noqa: ARG002
-        """Send as it is."""
-        self._sock.sendmsg([inner], self._class, 0, address)
+        """Send as it is. Raises OSError: where a policy of the kernel's IPsec forbids it, as without a route."""
+        try:
+            self._sock.sendmsg([inner], self._class, 0, address)
+        except PermissionError as error:  # refused with the route, so that the kernel has not counted the packet
+            raise OSError(errno.EHOSTUNREACH, "a policy of the kernel forbids it") from error
 
 
 def announcement(association: Association) -> bytes:

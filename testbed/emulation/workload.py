@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import ipaddress
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -15,6 +16,8 @@ from testbed.emulation.children import Child
 from testbed.emulation.exposure import Exposure
 from testbed.emulation.internet import Internet, split
 from testbed.emulation.ledger import Ledger, wanted
+from testbed.emulation.swan import overlay
+from testbed.emulation.swan.overlay import Overlay
 from testbed.emulation.wiring import Wiring
 from testbed.ground.errors import PlanError, RunError
 from testbed.kernel.queues import PRIORITY_BYTES
@@ -44,6 +47,7 @@ class Workload:
         self._listening: Child | None = None
         plan = wiring.plan
         options = dict(plan.traffic)
+        kernels = overlay.take(options)
         options.pop("access", None)  # the wiring's
         tunnels.check_sizes(plan)
         extent = wanted(options)
@@ -72,6 +76,10 @@ class Workload:
         except BaseException:
             self._stack.close()
             raise
+        self._overlay: Overlay | None = None
+        if kernels is not None:
+            self._overlay = Overlay(wiring, folder, self._flows, kernels)
+            self._stack.callback(self._overlay.close)
         self._hosts = {name: self._open(name) for name in _endpoints(self._flows)}
         self._canaries = make_canaries(self._flows)
         self._exposure = Exposure(wiring, self._flows, self._canaries)
@@ -121,17 +129,19 @@ class Workload:
         if not interrupted:
             if self._ledger is not None and self._session is not None:
                 self._ledger.finish()
+            if self._overlay is not None:
+                self._overlay.finish()
             self._internet.finish()
 
     def _open(self, name: str) -> HostSockets:
         node, lan = self._wiring.nodes[name], self._wiring.lans[name]
-        outer = self._wiring.outer(name)
+        outer = self._wiring.outer(name) if self._overlay is None else ipaddress.ip_address(lan.inner)
         with node.namespace.entered():
             clear, port = self._options.clear, self._options.port
             udp = open_udp(str(outer), port, tx_stamps=True, no_checksum=not clear and outer.version == 4)
             tap = open_tap(node.intfList()[0].name)
         thin(tap, self._internet.crowded_ports)
-        inside = self._wiring.plan.node(name).inside
+        inside = self._overlay is None and self._wiring.plan.node(name).inside
         return HostSockets(name=name, address=str(outer), inner=lan.inner, inside=inside, udp=udp, tap=tap)
 
     def _capture(self, node: str, interface: str, name: str) -> None:

@@ -92,7 +92,7 @@ def _traffic_checks(evidence: Evidence) -> Iterator[Check]:
     if flows is None:
         yield from _unjudged(TRAFFIC_CHECKS, "the flows left no result")
         return
-    integrity = _integrity(flows)
+    integrity = _integrity(evidence, flows)
     if not flows["valid"]:
         for check in _unjudged(TRAFFIC_CHECKS, "the flow measurement is not valid"):
             # An alarm stands even so: lost captures forge no packets.
@@ -248,7 +248,7 @@ def alarm_count(flows: dict[str, Any]) -> int:
     return int(flows.get("alarm_count", len(flows["alarms"])))
 
 
-def _integrity(flows: dict[str, Any]) -> Check:
+def _integrity(evidence: Evidence, flows: dict[str, Any]) -> Check:
     reasons = []
     named: set[str] = set()
     for flow in flows["flows"]:
@@ -268,9 +268,12 @@ def _integrity(flows: dict[str, Any]) -> Check:
     intact = sum(flow["integrity"]["verdict"] == "intact" for flow in flows["flows"])
     detail = f"{intact} of {len(flows['flows'])} flows intact, {alarm_count(flows):,} alarms"
     if unprotected := sum(flow["integrity"]["verdict"] == "unprotected" for flow in flows["flows"]):
-        detail += (
-            f"; {unprotected} unprotected: their hosts send in the clear, and what is forged on the way is believed"
-        )
+        if evidence.plan.traffic.get("profile") == "strongswan":
+            detail += f"; {unprotected} protected by their hosts' kernels, which judge for themselves: strongswan.json"
+        else:
+            detail += (
+                f"; {unprotected} unprotected: their hosts send in the clear, and what is forged on the way is believed"
+            )
     return _verdict("integrity", reasons, detail)
 
 
