@@ -13,7 +13,7 @@ from testbed.lab.identity import ordinary_user
 from testbed.lab.place import why_not_uml
 
 PROJECT = Path(__file__).parents[1]
-ROUTING = "tests/netem/test_frr.py tests/netem/test_routing.py tests/netem/test_domains.py"
+ROUTING = "tests/netem/test_frr.py tests/netem/test_routing_played.py tests/netem/test_domains_played.py"
 """In a boot of their own: what their daemons do to the kernel is no other test's matter."""
 
 ASKED = os.environ.get("TESTBED_NETEM_TESTS")

@@ -12,8 +12,8 @@ from testbed.plan.scenario import OUTAGES_MS, Access, Choice, Losses, Parameter,
 from testbed.plan.variation import WORDS, Variation, VariationName, variation
 from topologies.threats import THREATS, threat
 
-KEYS = ("manual", "cnsa2", "eu-hybrid", "classic")
-"""The profiles of traffic.profiles, and keys made for the run."""
+KEYS = ("manual", "cnsa2", "eu-hybrid", "classic", "strongswan")
+"""Keys made for the run, the profiles of traffic.profiles, and strongSwan's IKEv2 with the kernel's ESP."""
 
 HANDOVER: Final[tuple[Parameter, ...]] = (
     Choice("order", "hold", "what a handover does to packets in flight", ("hold", "drop", "reorder")),

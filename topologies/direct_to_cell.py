@@ -35,7 +35,6 @@ from topologies.common import (
     ORDER_ASSUMPTIONS,
     ROUTING_ASSUMPTIONS,
     TRAFFIC,
-    USER_BUFFER_NS,
     access_rules,
     traffic_of,
 )
@@ -66,6 +65,9 @@ BEAM_DOWN_BPS = 4_000_000
 
 BEAM_UP_BPS = 1_200_000
 """Assumption: of a whole beam; up to 7.2 Mbit/s are promised, phones send with 0.2 W."""
+
+BEAM_BUFFER_NS = 500_000_000
+"""Assumption: what a phone's share sends in this time waits for it; at 150 kbit/s that are six full packets."""
 
 OVERHEADS = Overheads(scheduling_up_ns=40_000_000, scheduling_down_ns=20_000_000, frame_ns=1_000_000)
 """Assumption: LTE's scheduling adds 40 ms up, where a grant is awaited, and 20 ms down (20 to 40 in textbooks), its
@@ -110,7 +112,7 @@ ASSUMPTIONS = (
     "phones keep a satellite until it falls below their mask or terrain, looked at every 5 s",
     "the mobile operator's core stands at the PoP in Milan: its share of the delay is in LTE's",
     "fibre routes are 1.5 times the great circle, at a group index of 1.468",
-    "feeder links carry 1 Gbit/s, fibre 10 Gbit/s; a beam's best-effort buffer holds 80 ms of its rate, others 10 ms",
+    "feeder links carry 1 Gbit/s, fibre 10 Gbit/s; a phone's best-effort buffer holds 500 ms of its rate, others 10",
     "an alert goes to each phone by itself, as cell broadcast pages; on radio all phones would hear the same",
     "an SMS spends no time in a message centre",
     "links lose nothing outside handovers and outages",
@@ -148,7 +150,7 @@ def scenario(**parameters: str) -> Scenario:
         access=access,
         overheads=OVERHEADS,
         fibre_bps=FIBRE_BPS,
-        user_buffer_ns=USER_BUFFER_NS,
+        user_buffer_ns=BEAM_BUFFER_NS,
         core_buffer_ns=CORE_BUFFER_NS,
         flows=lambda duration_ns: flows(duration_ns, judged=values["judged"], light=values["generator"] == "scapy"),
         constellation=("starlink-2026",),

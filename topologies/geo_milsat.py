@@ -22,7 +22,7 @@ from topologies.common import (
     access_rules,
     traffic_of,
 )
-from topologies.government import SITES, users
+from topologies.government import SITES, WORKLOAD, users
 from topologies.sites import VIGNA_DI_VALLE
 
 NAME = "geo-milsat"
@@ -35,6 +35,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Choice("satellites", "both", "whose satellites serve", tuple(SATELLITES)),
     Whole("mask_deg", "10", "least elevation of a satellite, degrees, for users and gateways", 5, 40),
     LOST,
+    *WORKLOAD,
     *TRAFFIC,
 )
 
@@ -92,7 +93,7 @@ def scenario(**parameters: str) -> Scenario:
         fibre_bps=FIBRE_BPS,
         user_buffer_ns=USER_BUFFER_NS,
         core_buffer_ns=CORE_BUFFER_NS,
-        flows=lambda duration_ns: asked.flows(duration_ns, light=values["generator"] == "scapy"),
+        flows=lambda duration_ns: asked.workload(values, duration_ns),
         constellation=SATELLITES[values["satellites"]],
         lost=parse_losses(values["lost"]),
         traffic=traffic_of(values),

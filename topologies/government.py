@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from testbed.orbits.sites import Site
-from testbed.plan.scenario import Carrier, Centre, Choice, Terminal
+from testbed.plan.scenario import Carrier, Centre, Choice, Parameter, Terminal
 from topologies import sites
-from topologies.services import Flow, bulk
+from topologies.internet import INTERNET, internet
+from topologies.services import SERVICES, Flow, bulk
 from topologies.services import services as offered
 
 SITES: Final = Choice(
@@ -18,6 +19,9 @@ SITES: Final = Choice(
     "who takes part: Rome and Taranto, or twelve ministries, forces and prefectures",
     ("two", "twelve"),
 )
+
+WORKLOAD: Final[tuple[Parameter, ...]] = (SERVICES, INTERNET)
+"""Parameters that say what runs (`Users.workload`)."""
 
 DATA_CENTRES: Final[Mapping[str, tuple[Site, str]]] = {
     "dc-rome": (sites.ROME, "ce-rome"),
@@ -54,6 +58,13 @@ class Users:
     def behind(self, pop: str, carrier: Carrier | None = None) -> tuple[Centre, ...]:
         """The data centres, reached from that PoP."""
         return tuple(Centre(host, site, router, pop, carrier) for host, (site, router) in self.centres.items())
+
+    def workload(self, values: Mapping[str, Any], duration_ns: int) -> tuple[Flow, ...]:
+        """What a topology's values of WORKLOAD and `generator` ask for."""
+        return (
+            *self.flows(duration_ns, services=values["services"], light=values["generator"] == "scapy"),
+            *internet(values["internet"], "rome", "dc-rome", duration_ns),
+        )
 
     def flows(self, duration_ns: int, *, services: str = "basic", light: bool = False) -> tuple[Flow, ...]:
         """Calls and documents of Rome and Taranto, and beyond them a thin stream up from every pair; 350 packets/s or

@@ -30,7 +30,7 @@ from topologies.common import (
     lasers_rule,
     traffic_of,
 )
-from topologies.government import SITES, users
+from topologies.government import SITES, WORKLOAD, users
 from topologies.sites import EUROPEAN_GATEWAYS, ROME_POP
 
 NAME = "iris2"
@@ -50,6 +50,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Whole("mask_deg", "25", "least elevation of a satellite, degrees, for users and gateways", 5, 40),
     Switch("lasers", "off", "links between satellites, the low and the medium orbits included"),
     LOST,
+    *WORKLOAD,
     *TRAFFIC,
 )
 
@@ -115,7 +116,7 @@ def scenario(**parameters: str) -> Scenario:
         fibre_bps=FIBRE_BPS,
         user_buffer_ns=USER_BUFFER_NS,
         core_buffer_ns=CORE_BUFFER_NS,
-        flows=lambda duration_ns: asked.flows(duration_ns, light=values["generator"] == "scapy"),
+        flows=lambda duration_ns: asked.workload(values, duration_ns),
         constellation=("iris2",),
         lost=parse_losses(values["lost"]),
         lasers=Lasers(relay=True) if values["lasers"] else None,

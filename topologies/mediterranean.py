@@ -7,13 +7,17 @@ seldom an Italian one.
 from __future__ import annotations
 
 from dataclasses import replace
+from math import atan2, cos, degrees, radians, sin
 from typing import Final
 
 from testbed.emulation.planned import planned_topo
+from testbed.ground.errors import ScenarioError
 from testbed.orbits.lasers import Lasers
+from testbed.orbits.sites import Site
 from testbed.orbits.tracks import Track, Waypoint
 from testbed.plan.delays import Overheads
-from testbed.plan.losses import parse_losses
+from testbed.plan.jamming import parse_jam
+from testbed.plan.losses import NO_LOSS, parse_losses
 from testbed.plan.scenario import (
     Access,
     Centre,
@@ -26,6 +30,7 @@ from testbed.plan.scenario import (
     parse_parameters,
 )
 from testbed.plan.sovereignty import Sovereignty
+from testbed.plan.texts import Text
 from topologies.common import (
     CORE_BUFFER_NS,
     FEEDER_BPS,
@@ -42,7 +47,7 @@ from topologies.common import (
     lasers_rule,
     traffic_of,
 )
-from topologies.services import Flow, bulk, voice
+from topologies.services import Flow, bulk, military, secure_voice
 from topologies.sites import (
     AUGUSTA,
     LA_SPEZIA,
@@ -63,8 +68,13 @@ PARAMETERS: tuple[Parameter, ...] = (
     Choice("landing", "italy", "where satellites may land", tuple(LANDING)),
     replace(LASERS, default="on"),
     LOST,
+    Text("jamming", NO_LOSS, "user links in the Levant lose packets", "none|light|medium|heavy@BEGIN_S[-END_S]"),
     *TRAFFIC,
 )
+
+JAMMED: Final = Site("levant", 34.00, 32.50)
+JAMMED_M: Final = 400_000.0
+"""Assumption: where jamming is met, and how far it reaches from there."""
 
 CRUISE_KN: Final = 15.0
 """A FREMM frigate's cruising speed, 15 to 16 knots (textbook)."""
@@ -150,6 +160,10 @@ ASSUMPTIONS = (
 def scenario(**parameters: str) -> Scenario:
     """The scenario with these parameters, as written by people; raises ScenarioError."""
     values = parse_parameters(NAME, PARAMETERS, parameters)
+    try:
+        jams = parse_jam(values["jamming"], JAMMED, JAMMED_M)
+    except ValueError as error:
+        raise ScenarioError(f"{NAME}: parameter jamming='{values['jamming']}' {error}") from None
     access = Access(
         order=values["order"],
         outage_ns=values["outage_ms"] * 1_000_000,
@@ -184,6 +198,7 @@ def scenario(**parameters: str) -> Scenario:
             if meshed or RED_SEA not in (flow["src"], flow["dst"])
         ),
         lost=parse_losses(values["lost"]),
+        jams=jams,
         lasers=Lasers() if meshed else None,
         traffic=traffic_of(values),
         parameters=values,
@@ -192,6 +207,10 @@ def scenario(**parameters: str) -> Scenario:
             *access_rules(access, values["lost"]),
             lasers_rule(on=meshed),
             *(() if meshed else ("the frigate in the Red Sea has no way without lasers and is left out",)),
+            *(
+                f"jamming takes {jam.loss:.0%} of the packets, both ways, of user links within 400 km of 34°N 32.5°E"
+                for jam in jams
+            ),
             ORDER_ASSUMPTIONS[values["order"]],
             ROUTING_ASSUMPTIONS["plan"],
         ),
@@ -200,22 +219,30 @@ def scenario(**parameters: str) -> Scenario:
 
 
 def flows(duration_ns: int, *, light: bool = False) -> tuple[Flow, ...]:
-    """A call with the frigate in the Levant, one from the Red Sea, the aircraft's pictures, reports of all others: 230
-    packets/s; `light`: 70, for Scapy."""
-    reporting = ("frigate-w", *(base.name for base in BASES))
-    if light:
-        return (
-            voice("call-frigate-e-up", "frigate-e", CENTRE, duration_ns),
-            bulk("pictures-patrol", "patrol", CENTRE, 10, duration_ns),
-            *(bulk(f"report-{name}", name, CENTRE, 2, duration_ns) for name in (*reporting, RED_SEA)),
-        )
-    return (
-        voice("call-frigate-e-up", "frigate-e", CENTRE, duration_ns),
-        voice("call-frigate-e-down", CENTRE, "frigate-e", duration_ns),
-        voice("call-frigate-s-up", RED_SEA, CENTRE, duration_ns),
-        bulk("pictures-patrol", "patrol", CENTRE, 60, duration_ns),
-        *(bulk(f"report-{name}", name, CENTRE, 5, duration_ns) for name in reporting),
+    """Orders and a sensor's stream of each of the fleet, tracks of ships (AIS), a call with the frigate in the Levant,
+    reports of the bases: 234 packets/s; `light`: no streams and half of the call, 72, for Scapy."""
+    forces = [
+        flow
+        for one in FLEET
+        for flow in military(duration_ns, one.name, CENTRE, _begin(one))
+        if (one.kind == "ship" or flow["kind"] != "track") and (not light or flow["rate_pps"] <= 4)
+    ]
+    call = (
+        secure_voice("call-frigate-e-up", "frigate-e", CENTRE, duration_ns),
+        *(() if light else (secure_voice("call-frigate-e-down", CENTRE, "frigate-e", duration_ns),)),
     )
+    reports = [bulk(f"report-{base.name}", base.name, CENTRE, 1 if light else 5, duration_ns) for base in BASES]
+    return (*forces, *call, *reports)
+
+
+def _begin(track: Track) -> str:
+    """Where a track begins, as `traffic.messages` writes it: latitude, longitude, course, speed."""
+    here, there = track.waypoints[:2]
+    east = radians(there.longitude_deg - here.longitude_deg)
+    from_north, to_north = radians(here.latitude_deg), radians(there.latitude_deg)
+    ahead = cos(from_north) * sin(to_north) - sin(from_north) * cos(to_north) * cos(east)
+    course_deg = degrees(atan2(sin(east) * cos(to_north), ahead)) % 360.0  # of the great circle, at its beginning
+    return f"{here.latitude_deg:g} {here.longitude_deg:g} {course_deg:.0f} {track.speed_kn:g}"
 
 
 topos = {"mediterranean": lambda **parameters: planned_topo(scenario, **parameters)}

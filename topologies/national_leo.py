@@ -30,7 +30,7 @@ from topologies.common import (
     lasers_rule,
     traffic_of,
 )
-from topologies.government import SITES, users
+from topologies.government import SITES, WORKLOAD, users
 from topologies.sites import NATIONAL_GATEWAYS, ROME_POP
 
 NAME = "national-leo"
@@ -43,6 +43,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Whole("mask_deg", "10", "least elevation of a satellite, degrees, for users and gateways", 5, 40),
     LASERS,
     LOST,
+    *WORKLOAD,
     *TRAFFIC,
 )
 
@@ -102,7 +103,7 @@ def scenario(**parameters: str) -> Scenario:
         fibre_bps=FIBRE_BPS,
         user_buffer_ns=USER_BUFFER_NS,
         core_buffer_ns=CORE_BUFFER_NS,
-        flows=lambda duration_ns: asked.flows(duration_ns, light=values["generator"] == "scapy"),
+        flows=lambda duration_ns: asked.workload(values, duration_ns),
         constellation=("italy-leo",),
         lost=parse_losses(values["lost"]),
         lasers=Lasers() if values["lasers"] else None,

@@ -175,6 +175,14 @@ def government(duration_ns: int, ministry: str, base: str, centre: str, *, light
     )
 
 
+def meeting(duration_ns: int, one: str, other: str) -> tuple[Flow, ...]:
+    """Two sites call each other: 100 packets/s in all."""
+    return (
+        voice(f"call-{one}-{other}", one, other, duration_ns),
+        voice(f"call-{other}-{one}", other, one, duration_ns),
+    )
+
+
 def military(duration_ns: int, unit: str, centre: str, begin: str = "40.3 17.1 200 15") -> tuple[Flow, ...]:
     """A unit sends tracks and a sensor's stream and gets commands: 30 packets/s. `begin`: of its track."""
     return (

@@ -23,6 +23,7 @@ from testbed.plan.scenario import (
     Parameter,
     Pop,
     Scenario,
+    Switch,
     Whole,
     parse_parameters,
 )
@@ -49,7 +50,7 @@ from topologies.common import (
 )
 from topologies.government import SITES, users
 from topologies.internet import INTERNET, internet
-from topologies.services import SERVICES
+from topologies.services import SERVICES, meeting
 from topologies.sites import FRANKFURT_POP, LANDING, MILAN_POP, STARLINK_GATEWAYS
 
 NAME = "starlink-italy"
@@ -57,6 +58,15 @@ TITLE = "Italian government on Starlink: Rome and Taranto to a data centre in Ro
 
 RAIN_PERCENT = ("1", "0.1", "0.01")
 """What P.618 says of a year, as in docs/radio.md."""
+
+ENCRYPTION = ("overlay", "operator", "both")
+"""The hosts' own; the operator's, from terminal to PoP, under which hosts send in the clear; or one in the other."""
+
+ACCESS = ("cgnat", "public", "ipv6")
+"""What stands between a user and the Internet: a carrier-grade NAT; or nothing, with public IPv4 or IPv6 addresses."""
+
+HUB = "dc-rome"
+"""Where sites that a NAT keeps apart meet: it decrypts and encrypts again."""
 
 PARAMETERS: tuple[Parameter, ...] = (
     SITES,
@@ -78,6 +88,9 @@ PARAMETERS: tuple[Parameter, ...] = (
     LASERS,
     ROUTING,
     Choice("domains", "one", "who runs the routers: one for all, or operator, carrier, government", ("one", "three")),
+    Choice("encryption", "overlay", "whose: the hosts' own, the operator's (terminal to PoP), or both", ENCRYPTION),
+    Choice("access", "cgnat", "how users are reached: behind a NAT, or at public addresses of IPv4 or IPv6", ACCESS),
+    Switch("meet", "off", "Rome and Taranto call each other; behind a NAT over the data centre as a hub"),
     SERVICES,
     *TRAFFIC,
     INTERNET,
@@ -124,6 +137,23 @@ DOMAINS_ASSUMPTIONS = {
     "NAT's /24, the data centre's /24 and a /48 of IPv6 for each LAN; OSPF is the operator's own",
 }
 
+_OPERATORS = (
+    "the operator's encryption is an ESP tunnel between each terminal and the PoP, where its keys are; real operators "
+    "do not publish theirs"
+)
+
+ENCRYPTION_ASSUMPTIONS: dict[str, tuple[str, ...]] = {
+    "overlay": ("the operator's own encryption is not there: the hosts' is all there is",),
+    "operator": (_OPERATORS, "hosts send in the clear: nothing tells whether what arrives is genuine"),
+    "both": (_OPERATORS,),
+}
+
+ACCESS_ASSUMPTIONS: dict[str, tuple[str, ...]] = {
+    "cgnat": (),
+    "public": ("users have public IPv4 addresses; what one sends to another turns at the PoP, not before",),
+    "ipv6": ("users have public IPv6 addresses; what one sends to another turns at the PoP, not before",),
+}
+
 
 def scenario(**parameters: str) -> Scenario:
     """The scenario with these parameters, as written by people; raises ScenarioError."""
@@ -142,6 +172,7 @@ def scenario(**parameters: str) -> Scenario:
         Pop("pop-milan", MILAN_POP),
         *((Pop("pop-frankfurt", FRANKFURT_POP),) if values["fallback"] != "none" else ()),
     )
+    _refuse(values)
     asked = users(values["sites"])
     three = values["domains"] == "three"
     drawn = values["capacity"] == "slots"
@@ -167,6 +198,7 @@ def scenario(**parameters: str) -> Scenario:
         core_buffer_ns=CORE_BUFFER_NS,
         flows=lambda duration_ns: (
             *asked.flows(duration_ns, services=values["services"], light=values["generator"] == "scapy"),
+            *(meeting(duration_ns, "rome", "taranto") if values["meet"] else ()),
             *internet(values["internet"], "rome", "dc-rome", duration_ns),
         ),
         lost=parse_losses(values["lost"]),
@@ -174,7 +206,10 @@ def scenario(**parameters: str) -> Scenario:
         capacity=Capacity(ITALY, values["load"] / 100) if drawn else None,
         rain_percent=None if values["rain"] == "off" else float(values["rain"]),
         routing=values["routing"],
-        traffic=traffic_of(values),
+        translated=values["access"] == "cgnat",
+        traffic=traffic_of(values)
+        | {name: values[name] for name in ("encryption", "access")}
+        | ({"hub": HUB} if values["meet"] else {}),
         parameters=values,
         assumptions=(
             *(line for line in ASSUMPTIONS if line != NO_LASERS or not values["lasers"]),
@@ -182,12 +217,38 @@ def scenario(**parameters: str) -> Scenario:
             *access_rules(access, values["lost"]),
             variation_rule(values),
             *_rates(values),
+            *ENCRYPTION_ASSUMPTIONS[values["encryption"]],
+            *ACCESS_ASSUMPTIONS[values["access"]],
             *((DOMAINS_ASSUMPTIONS[values["routing"]],) if three else ()),
             ORDER_ASSUMPTIONS[values["order"]],
             ROUTING_ASSUMPTIONS[values["routing"]],
         ),
         sovereignty=SOVEREIGNTY,
     )
+
+
+def _refuse(values: dict[str, Any]) -> None:
+    """What does not go together; raises ScenarioError."""
+    alone = {"routing": ("plan",), "adversary": ("none",), "internet": ("off",), "ledger": ("auto", "off")}
+    needed: dict[str, dict[str, tuple[str, ...]]] = {}
+    if values["encryption"] != "overlay":
+        needed["encryption"] = alone
+    if values["encryption"] == "operator":
+        needed["encryption"] = alone | {"services": ("basic",), "generator": ("struct",), "profile": ("manual",)}
+    if values["access"] != "cgnat":
+        needed["access"] = alone | ({"profile": ("manual",)} if values["access"] == "ipv6" else {})
+    if values["profile"] == "strongswan":
+        over_udp = {"services": ("basic",), "internet": ("off",), "access": ("cgnat", "public")}
+        needed["profile"] = over_udp | {"adversary": ("none",), "ledger": ("auto", "off"), "generator": ("struct",)}
+    if values["meet"]:
+        needed["meet"] = {"generator": ("struct",), "adversary": ("none",), "ledger": ("auto", "off")}
+    for option, others in needed.items():
+        for name, fitting in others.items():
+            if values[name] not in fitting:
+                given = "on" if values[option] is True else values[option]
+                raise ScenarioError(
+                    f"{NAME}: {option}={given} with {name}={values[name]} is refused: use {name}={fitting[0]}"
+                )
 
 
 def _rates(values: dict[str, Any]) -> Iterator[str]:

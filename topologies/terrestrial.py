@@ -14,7 +14,7 @@ from testbed.plan.scenario import Choice, Parameter, parse_parameters
 from testbed.plan.sovereignty import Sovereignty
 from testbed.plan.terrestrial import Customer, Hub, Terrestrial
 from topologies.common import CORE_BUFFER_NS, FIBRE_BPS, TRAFFIC, USER_BUFFER_NS, traffic_of
-from topologies.government import SITES, users
+from topologies.government import SITES, WORKLOAD, users
 
 NAME = "terrestrial"
 TITLE = "Italian government on a carrier's fibre: Rome and Taranto to a data centre in Rome, no satellites"
@@ -31,6 +31,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     SITES,
     Choice("last_mile", "fibre", "how sites reach the carrier; data centres have fibre", tuple(LAST_MILES)),
     Cuts("cut", "none", "spans of the backbone that are cut, with seconds from the start: bologna-firenze@20-40"),
+    *WORKLOAD,
     *(parameter for parameter in TRAFFIC if not parameter.name.startswith("adversary")),
 )
 
@@ -103,7 +104,7 @@ def scenario(**parameters: str) -> Terrestrial:
         last_mile_buffer_ns=USER_BUFFER_NS,
         core_buffer_ns=CORE_BUFFER_NS,
         detection_ns=DETECTION_NS,
-        flows=lambda duration_ns: asked.flows(duration_ns, light=values["generator"] == "scapy"),
+        flows=lambda duration_ns: asked.workload(values, duration_ns),
         cuts=parse_cuts(values["cut"]),
         traffic=traffic_of(values),
         parameters=values,

@@ -12,7 +12,7 @@ from typing import Any, Final, get_args
 from testbed.ground.errors import ScenarioError
 from testbed.plan.scenario import Choice, Parameter, Whole
 from testbed.plan.texts import Text
-from traffic.attacks import ACTIONS, find_actions
+from traffic.attacks import find_actions
 from traffic.errors import AdversaryError
 from traffic.insider import INSIDERS
 from traffic.own_attack import split
@@ -31,8 +31,8 @@ class Attack(Text):
 
     @property
     def choices(self) -> tuple[str, ...]:
-        """All names, and how a user's own is written."""
-        return (NONE, *ACTIONS, *INSIDERS, "ACTION+ACTION…", "FILE.py:FUNCTION")
+        """How it is written; a name that does not exist is answered with all that do."""
+        return (NONE, self.written, "FILE.py:FUNCTION")
 
     def parse(self, text: str) -> str:
         """The text itself; raises ValueError with what is wrong."""
@@ -50,7 +50,12 @@ class Attack(Text):
 
 
 THREATS: Final[tuple[Parameter, ...]] = (
-    Attack("adversary", NONE, "what an attacker on the path does, or a faulty endpoint", "ACTION"),
+    Attack(
+        "adversary",
+        NONE,
+        "what an attacker on the path does, or a faulty endpoint (docs/attacker.md)",
+        "ACTION[+ACTION…]",
+    ),
     Choice("adversary_every", "64", "the attacker acts on one packet in this many", POWERS_OF_TWO),
     Whole("adversary_percent", "0", "instead, on this share of the packets, drawn by adversary_seed", 0, 100),
     Whole("adversary_seed", "1", "of what the attacker draws", 0, (1 << 32) - 1),

@@ -30,6 +30,7 @@ from traffic.timestamps import NO_STAMP, receive
 _IP_NODEFRAG: Final = 22  # linux/in.h: an attacker's fragments leave as they are, also past a NAT
 _IDLE_S: Final = 0.1  # how often `stop` is asked at least
 _BATCH: Final = 64
+_REMEMBERED: Final = 1 << 16  # Assumption: no more packets are attacked while one travels from router to router
 _NS_PER_S: Final = 1_000_000_000
 
 
@@ -97,13 +98,15 @@ def run_adversary(
         window = _Window(threat, start_realtime_ns, divert if attacker.takes else lambda _: None)
         for crossing in crossings:
             selector.register(crossing.read, selectors.EVENT_READ, crossing)
-        window.update()
-        while not stop():
-            for key, _ in selector.select(attacker.send_due()):
-                for frame, _, time_ns in receive(key.data.read, most=_BATCH):
-                    attacker.see(frame, key.data, active=window.holds(time_ns))
+        try:
             window.update()
-        window.close()
+            while not stop():
+                for key, _ in selector.select(attacker.send_due()):
+                    for frame, _, time_ns in receive(key.data.read, most=_BATCH):
+                        attacker.see(frame, key.data, active=window.holds(time_ns))
+                window.update()
+        finally:
+            window.close()
 
 
 class _Window:
@@ -176,7 +179,7 @@ class _Attacker:
         self.takes = bool(self._diverted[False])
         self._ledger = ledger
         self._memory: Memory = threat.memory()
-        self._attacked: set[bytes] = set()  # SPI and sequence number
+        self._attacked: dict[bytes, None] = {}  # SPI and sequence number, in order
         self._acts = {action.name: 0 for action in actions}
         self._turns = {False: 0, True: 0}
         self._later: list[tuple[float, int, _Due]] = []
@@ -217,9 +220,12 @@ class _Attacker:
 
     def _known(self, packet: Caught) -> bool:
         identity = packet.payload[:8]
-        known = identity in self._attacked
-        self._attacked.add(identity)
-        return known
+        if identity in self._attacked:
+            return True
+        self._attacked[identity] = None
+        if len(self._attacked) > _REMEMBERED:
+            del self._attacked[next(iter(self._attacked))]
+        return False
 
     def _act(self, packet: Caught, crossing: Crossing, exchange: bool, diverted: bool) -> None:
         actions = self._actions[exchange]

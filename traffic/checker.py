@@ -58,7 +58,7 @@ def check_flow(rows: NDArray[np.void], bounds: Bounds, control_ns: NDArray[np.in
     """Every statistical verdict on one flow: SUSPECT_DROP, copies, DELAY_ATTACK, REORDER_ATTACK, in this order.
 
     `rows`: of that flow alone, PACKET_DTYPE. `control_ns`: how much longer than explained packets of another kind took
-    on the same machine, such as the audit's probes; where those were held up, the machine was.
+    on the same machine, such as the audit's probes: what holds those up is the machine.
     """
     sent = len(bounds.loss)
     first, copies = rows[:sent], rows[sent:]
@@ -106,14 +106,15 @@ def _copies(first: NDArray[np.void], copies: NDArray[np.void], bounds: Bounds) -
 def _delays(first: NDArray[np.void], bounds: Bounds, control_ns: NDArray[np.int64]) -> Finding:
     timed = (first["delay_ns"] >= 0) & ~np.isnan(bounds.explained_ns)
     residuals_ns = first["delay_ns"][timed] - bounds.explained_ns[timed] - bounds.queue_ns
-    test = judge_delays(residuals_ns.astype(np.int64), control_ns, control_ns)
+    test = judge_delays(residuals_ns.astype(np.int64), control_ns)
     least_ms = (test.threshold_ns + bounds.queue_ns) / 1e6
-    detail = f"{len(test.held):,} of {test.total:,} packets held for more than {least_ms:.1f} ms beyond their way"
-    if test.total:
-        detail += f"; the worst for {(test.worst_ns + bounds.queue_ns) / 1e6:.1f} ms"
-        if not test.judged:
-            detail += "; not judged: the control was held up as well"
-    return Finding(Verdict.DELAY_ATTACK, test.alarm, test.judged, len(test.held), test.total, detail)
+    held, total = test.count.count, test.count.total
+    detail = (
+        f"{held:,} of {total:,} packets held for more than {least_ms:.1f} ms beyond their way, the worst for "
+        f"{(test.worst_ns + bounds.queue_ns) / 1e6:.1f} ms, where the machine holds {test.count.expected:.3%}; "
+        f"{_figures(test.count)}"
+    )
+    return Finding(Verdict.DELAY_ATTACK, test.alarm, test.judged, held, total, detail)
 
 
 def _order(first: NDArray[np.void], bounds: Bounds) -> Finding:

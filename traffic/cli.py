@@ -94,9 +94,8 @@ def send(
 
     associations = load_keys(keys)
     index = standalone.pick(associations, dscp)
-    sending = standalone.Sending(to, rate, duration, size, port, bind)
-    standalone.use_up(keys, associations[index])
-    document = standalone.send(sending, associations[index], index)
+    sending = standalone.Sending(standalone.resolve(to), rate, duration, size, port, bind)
+    document = standalone.send(sending, keys, associations[index], index)
     if form == "json":
         _print_json(document)
     else:
@@ -116,7 +115,6 @@ def send(
 @_KEYS
 @click.option("--bind", required=True, help="IPv4 address at which the flow arrives.")
 @click.option("--interface", help="Its interface. [the one with that address]")
-@click.option("--port", type=click.IntRange(1, 65535), default=4500, show_default=True)
 @click.option("--wait", type=float, default=3.0, show_default=True, help="Seconds after which a packet is lost.")
 @click.option("--patience", type=float, default=60.0, show_default=True, help="Seconds until the first packet.")
 @click.option("--duration", type=float, default=86_400.0, show_default=True, help="Seconds at most.")
@@ -128,7 +126,6 @@ def receive(
     keys: Path,
     bind: str,
     interface: str | None,
-    port: int,
     wait: float,
     patience: float,
     duration: float,
@@ -143,16 +140,14 @@ def receive(
     from traffic.packets import NAT_T_PORT
     from traffic.timestamps import deafen, open_tap, open_udp
 
-    if port != NAT_T_PORT:
-        raise click.UsageError(f"--port {port}: ESP in UDP is judged on port {NAT_T_PORT} only")
     associations = load_keys(keys)
     tap = open_tap(interface or reception.interface_of(bind))
-    udp = open_udp(bind, port, no_checksum=True)  # so that the host does not answer 'port unreachable'
+    udp = open_udp(bind, NAT_T_PORT, no_checksum=True)  # so that the host does not answer 'port unreachable'
     deafen(udp)
     receiving = reception.Receiving(wait, patience, duration, clear_port, only_esp)
     with tap, udp:
         arriving = reception.Reception(associations, receiving, tap)
-        click.echo(f"receiving at {bind}, port {port}", err=True)
+        click.echo(f"receiving at {bind}, port {NAT_T_PORT}", err=True)
         interrupted = False
         try:
             arriving.run()

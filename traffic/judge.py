@@ -16,6 +16,7 @@ from traffic.keys import Association
 from traffic.packets import (
     CANARY_BYTES,
     ESP,
+    ETHERNET_BYTES,
     INNER_PORT,
     IP_IN_IP,
     IPV6_IN_IP,
@@ -32,6 +33,8 @@ from traffic.verdicts import Content, InboundEndpoint, Judgement, Verdict
 
 ALARMS_KEPT: Final = 100
 
+_IPV4_BYTES: Final = 4  # of an address
+_IPV6_BYTES: Final = 40  # of a header
 _RTP_VERSION: Final = 0x80  # first byte of an RTP header without padding, extension and contributors (RFC 3550, 5.1)
 
 
@@ -81,6 +84,18 @@ def concerns_esp(frame: bytes) -> bool:
         return False
     protocol = frame[23:24] if frame[12:14] == b"\x08\x00" else frame[20:21]
     return protocol == bytes([ESP]) or frame[36:38] == NAT_T_PORT.to_bytes(2, "big")
+
+
+def towards_esp(frame: bytes) -> bytes:
+    """A frame from the port of ESP to another one, on its way to a NAT, as it looks behind that; others as they are."""
+    packet = parse_frame(frame)
+    if packet.kind is not Kind.UDP or packet.source_port != NAT_T_PORT or packet.destination_port == NAT_T_PORT:
+        return frame
+    header = (frame[ETHERNET_BYTES] & 15) << 2 if len(packet.source) == _IPV4_BYTES else _IPV6_BYTES
+    at = ETHERNET_BYTES + header + 2
+    if frame[at : at + 2] != packet.destination_port.to_bytes(2, "big"):
+        return frame  # IPv6 with extension headers
+    return frame[:at] + NAT_T_PORT.to_bytes(2, "big") + frame[at + 2 :]
 
 
 def learn(spi: int, next_header: int, inner: bytes) -> Content | None:
@@ -175,7 +190,7 @@ def _judgements(
             endpoint = endpoints[packet.interface] = OpenEndpoint(associations, contents, clear_udp_ports, only_esp)
         if packet.cut:
             continue
-        judgement = endpoint.judge(packet.frame, packet.time_ns)
+        judgement = endpoint.judge(towards_esp(packet.frame), packet.time_ns)
         if judgement is not None:
             yield number, judgement, endpoint
         for overdue in endpoint.overdue(packet.time_ns):

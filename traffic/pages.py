@@ -261,7 +261,7 @@ def _ms_since(begin_ns: int) -> float:
 
 def open_listener(address: str, port: int, dscp: int = 0) -> socket.socket:
     """A listening TCP socket in the calling thread's namespace; raises ServiceError."""
-    sock = open_stream(dscp)
+    sock = open_stream(dscp, ipv6=":" in address)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((address, port))
@@ -272,8 +272,11 @@ def open_listener(address: str, port: int, dscp: int = 0) -> socket.socket:
     return sock
 
 
-def open_stream(dscp: int = 0) -> socket.socket:
+def open_stream(dscp: int = 0, *, ipv6: bool = False) -> socket.socket:
     """A TCP socket, not connected, in the calling thread's namespace; all that it sends has code point `dscp`."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)
+    sock = socket.socket(socket.AF_INET6 if ipv6 else socket.AF_INET, socket.SOCK_STREAM)
+    if ipv6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, dscp << 2)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)
     return sock

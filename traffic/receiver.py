@@ -9,7 +9,7 @@ import socket
 from array import array
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from traffic.records import ALARM_DTYPE
 from traffic.results import UNSTAMPED
 from traffic.timestamps import NO_STAMP, receive, tap_statistics
-from traffic.verdicts import InboundEndpoint, Judgement, Verdict
+from traffic.verdicts import Judgement, Verdict
 
 ALARMS_KEPT: Final = 100
 """In words."""
@@ -27,6 +27,14 @@ ALARM_ROWS_KEPT: Final = 1_000_000
 _IPV4_BYTES: Final = 4
 _FRAME_BYTES: Final = 65_550  # a bundle of TCP segments that the kernel has not cut yet, with its Ethernet header
 _BATCH: Final = 64  # frames per tap and turn, so that a backlog cannot hold up the sender
+
+
+class Judge(Protocol):
+    """A host's receiving side: `traffic.verdicts.InboundEndpoint`, or what stands in its place."""
+
+    def judge(self, frame: bytes, time_ns: int, /) -> Judgement | None: ...
+
+    def overdue(self, time_ns: int | None, /) -> list[Judgement]: ...
 
 
 class Receiver:
@@ -39,11 +47,12 @@ class Receiver:
 
     def __init__(
         self,
-        endpoints: Mapping[str, InboundEndpoint],
+        endpoints: Mapping[str, Judge],
         taps: Mapping[str, socket.socket],
         senders: Mapping[int, str],
         peers: dict[tuple[str, str], tuple[str, int]],
         start_realtime_ns: int,
+        passing: frozenset[tuple[str, int]] = frozenset(),
     ) -> None:
         self.arrivals = array("q")  # flow, number, schedule time, verdict; and so on
         self.by_association: dict[int, Counter[Verdict]] = {spi: Counter() for spi in senders}
@@ -60,6 +69,7 @@ class Receiver:
         self._given = frozenset(peers)
         self._taught: dict[int, int] = {}  # by SPI the sequence number that last told where its sender is
         self._start_realtime_ns = start_realtime_ns
+        self._passing = passing
 
     def admit(self, spi: int, instead_of: int) -> None:
         """A new association carries what another does: count it beside that one."""
@@ -136,9 +146,10 @@ class Receiver:
             self.unattributed[host][verdict] += 1
             return
         self.by_association[spi][verdict] += 1
-        if judgement.sequence is not None and judgement.flow is not None:
+        flow, sequence = judgement.flow, judgement.sequence
+        if sequence is not None and flow is not None and (host, flow) not in self._passing:
             self.unstamped += time_ns == UNSTAMPED
-            self.arrivals.extend((judgement.flow, judgement.sequence, time_ns, verdict))
+            self.arrivals.extend((flow, sequence, time_ns, verdict))
         if verdict is Verdict.GENUINE and judgement.source is not None and judgement.esp_sequence is not None:
             self._learn((host, self._senders[spi]), spi, judgement.esp_sequence, judgement.source)
 

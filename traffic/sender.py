@@ -38,7 +38,10 @@ class SecureSocket:
     def __init__(self, sock: socket.socket, association: Association) -> None:
         self._sock = sock
         self._sa = association.outbound()
-        self._class = [(socket.IPPROTO_IP, socket.IP_TOS, struct.pack("=i", association.dscp << 2))]
+        level, option = socket.IPPROTO_IP, socket.IP_TOS
+        if sock.family == socket.AF_INET6:
+            level, option = socket.IPPROTO_IPV6, socket.IPV6_TCLASS
+        self._class = [(level, option, struct.pack("=i", association.dscp << 2))]
 
     def send(self, inner: bytes | bytearray, next_header: int, address: tuple[str, int]) -> None:
         """Encrypt and send. The traffic class travels with the packet: one system call, whatever the class."""

@@ -101,7 +101,7 @@ def use_up(path: Path, association: Association) -> None:
 
 @dataclass(frozen=True)
 class Sending:
-    """What to send. Raises UsageError."""
+    """What to send; `to`: an IPv4 address. Raises UsageError."""
 
     to: str
     rate_pps: float
@@ -130,12 +130,19 @@ class Sending:
         )
 
 
-def send(sending: Sending, association: Association, index: int) -> dict[str, Any]:
-    """Send a flow and say how it left. `index`: the association's place in the key file. Raises SocketError."""
+def resolve(host: str) -> str:
+    """The IPv4 address of a host; raises UsageError."""
     try:
-        address = socket.getaddrinfo(sending.to, None, socket.AF_INET)[0][4][0]
+        return str(socket.getaddrinfo(host, None, socket.AF_INET)[0][4][0])
     except OSError as error:
-        raise UsageError(f"--to {sending.to}: {error.strerror or error}: give an IPv4 address or a name") from error
+        raise UsageError(f"--to {host}: {error.strerror or error}: give an IPv4 address or a name") from error
+
+
+def send(sending: Sending, keys: Path, association: Association, index: int) -> dict[str, Any]:
+    """Send a flow and say how it left. `index`: the association's place in the key file `keys`, which is used up.
+
+    Raises SocketError, SessionError.
+    """
     flow = sending.flow(association)
     total = packets_due(flow, flow.stop_ns)
     interval_ns = round(_NS_PER_S / sending.rate_pps)
@@ -143,6 +150,7 @@ def send(sending: Sending, association: Association, index: int) -> dict[str, An
     udp = open_udp(sending.bind, tx_stamps=True, no_checksum=True)
     with udp:
         deafen(udp)
+        use_up(keys, association)
         start_ns = time.time_ns() + _LEAD_NS
         secure = SecureSocket(udp, association)
         head = Header(0, machine(), total, interval_ns)
@@ -153,7 +161,7 @@ def send(sending: Sending, association: Association, index: int) -> dict[str, An
             secure.send(build(number), IP_IN_IP, to)
 
         state = FlowState(flow, flow.stop_ns, transmit)
-        peers = {(flow.src, flow.dst): (str(address), sending.port)}
+        peers = {(flow.src, flow.dst): (sending.to, sending.port)}
         sender = Sender([state], [], {flow.src: udp}, peers, 0)
         while (due_ns := sender.next_ns) is not None:
             wait_ns = due_ns - (time.time_ns() - start_ns)
@@ -173,7 +181,7 @@ def send(sending: Sending, association: Association, index: int) -> dict[str, An
         problems.append(f"{state.unroutable} packets had no route to {sending.to}")
     return {
         "role": "send",
-        "to": f"{address}:{sending.port}",
+        "to": f"{sending.to}:{sending.port}",
         "spi": f"{association.spi:#010x}",
         "dscp": flow.dscp,
         "payload_bytes": flow.payload_bytes,

@@ -140,19 +140,19 @@ def judge_count(count: int, total: int, expected: float, alpha: float = ALPHA) -
 class DelayTest:
     """Packets held longer than `threshold_ns` beyond what explains their delay; `worst_ns`: the largest residual.
 
-    Not `judged`: nothing was timed, or the control was held up as well: the machine was, not the packets.
+    `count`: of the packets held, where packets of the control were held as often as `count.expected` says.
     """
 
     held: NDArray[np.intp]  # indices
-    total: int
     threshold_ns: int
     worst_ns: int
+    count: CountTest
     judged: bool
 
     @property
     def alarm(self) -> bool:
         """DELAY_ATTACK."""
-        return self.judged and len(self.held) > 0
+        return self.judged and self.count.alarm
 
 
 def threshold_ns(calibration_ns: NDArray[np.int64]) -> int:
@@ -162,19 +162,19 @@ def threshold_ns(calibration_ns: NDArray[np.int64]) -> int:
     return max(LEAST_RESIDUAL_NS, round(RESIDUAL_FACTOR * float(np.percentile(calibration_ns, 99))))
 
 
-def judge_delays(
-    residuals_ns: NDArray[np.int64], calibration_ns: NDArray[np.int64], control_ns: NDArray[np.int64]
-) -> DelayTest:
-    """Whether packets were held. Residual: measured less propagation, serialisation and the longest queue.
+def judge_delays(residuals_ns: NDArray[np.int64], control_ns: NDArray[np.int64], alpha: float = ALPHA) -> DelayTest:
+    """Whether packets were held more often than a busy machine does it. Shapes (n,), (m,).
 
-    `calibration_ns`: residuals of seconds known to be clean; `control_ns`: of packets of another kind on the same
-    machine at the same time, such as the audit's probes. Shapes (n,), (m,), (k,).
+    Residual: measured less propagation, serialisation and the longest wait in queues. `control_ns`: of packets that
+    nobody is after, on the same machine at the same time, such as the audit's probes: they set the threshold, and how
+    often the machine alone holds a packet beyond it (one more than was seen, so that few of them prove little).
     """
-    limit_ns = threshold_ns(calibration_ns)
+    limit_ns = threshold_ns(control_ns)
     held = np.flatnonzero(residuals_ns > limit_ns)
-    starved = bool(np.any(control_ns > limit_ns))
+    expected = (np.count_nonzero(control_ns > limit_ns) + 1) / (len(control_ns) + 1)
+    count = judge_count(len(held), len(residuals_ns), float(expected), alpha)
     worst_ns = int(residuals_ns.max()) if len(residuals_ns) else 0
-    return DelayTest(held, len(residuals_ns), limit_ns, worst_ns, len(residuals_ns) > 0 and not starved)
+    return DelayTest(held, limit_ns, worst_ns, count, len(residuals_ns) > 0 and len(control_ns) > 0)
 
 
 @dataclass(frozen=True)

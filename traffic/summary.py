@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -13,6 +13,7 @@ from traffic.keys import Association
 from traffic.rates import as_declared, packets_due
 from traffic.receiver import Receiver
 from traffic.records import PACKET_DTYPE
+from traffic.relay import Leg
 from traffic.results import UNSTAMPED, as_json, measure, packet_rows, percentiles_ms
 from traffic.sender import FlowState, Sender
 from traffic.verdicts import Verdict
@@ -30,28 +31,43 @@ _NS_PER_S: Final = 1e9
 def summarise(
     sender: Sender,
     receiver: Receiver,
-    associations: Mapping[tuple[str, str, int], Association],
+    associations: Mapping[Leg, Association],
     clock_step_ns: int,
     waiting_time_ns: int,
+    *,
+    legs: Sequence[Sequence[Leg]] | None = None,
+    protected: bool = True,
 ) -> tuple[dict[str, Any], NDArray[np.void]]:
-    """(the document of flows.json, the rows of flows.npy) of a session that has ended. Reads the taps' drops."""
+    """(the document of flows.json, the rows of flows.npy) of a session that has ended. Reads the taps' drops.
+
+    `legs`: of each flow the associations that carry it, one after the other; its own alone if None. `protected`: False
+    if the hosts sent in the clear: then no flow is called intact.
+    """
+    if legs is None:
+        legs = [[(state.flow.src, state.flow.dst, state.flow.dscp)] for state in sender.flows]
     arrivals = np.array(receiver.arrivals, np.int64).reshape(-1, 4)
     tx_ns = [np.array(state.tx_ns, np.int64) for state in sender.flows]
     due_ns = [np.array(state.due_ns, np.int64) for state in sender.flows]
-    rows = [packet_rows(index, tx, arrivals[arrivals[:, 0] == index, 1:]) for index, tx in enumerate(tx_ns)]
+    sent = [(arrivals[:, 0] == index) & (arrivals[:, 1] < len(tx)) for index, tx in enumerate(tx_ns)]  # not invented
+    rows = [packet_rows(index, tx, arrivals[sent[index], 1:]) for index, tx in enumerate(tx_ns)]
     late = [(tx - due)[tx != UNSTAMPED] for tx, due in zip(tx_ns, due_ns, strict=True)]
     pacing_ms = percentiles_ms(np.concatenate([np.zeros(0, np.int64), *late]), (50, 99))
     reasons = _invalid_reasons(sender, receiver, pacing_ms, clock_step_ns)
     flows = []
     for index, state in enumerate(sender.flows):
         flow = state.flow
-        counts = _counts(rows[index], receiver.by_association[associations[flow.src, flow.dst, flow.dscp].spi])
+        carriers = [receiver.by_association[associations[leg].spi] for leg in legs[index]]
+        counts = _counts(rows[index], sum(carriers, Counter()))
         document = {"name": flow.name, "kind": flow.kind, "src": flow.src, "dst": flow.dst, "rate_pps": flow.rate_pps}
         document |= as_json(measure(len(tx_ns[index]), rows[index]))
         document["not_sent"] = state.not_sent
+        document["via"] = [leg[1] for leg in legs[index][:-1]]
         due, excused = packets_due(flow, state.stop_ns), state.not_sent + state.unkeyed
         document["rate"] = as_declared(flow.rate_pps, due, due_ns[index], tx_ns[index], excused=excused)
         document["integrity"] = {"verdict": _verdict(counts, bool(reasons)), "counts": _names(counts)}
+        if not protected:
+            believed = int(np.count_nonzero(arrivals[:, 0] == index))
+            document["integrity"] = {"verdict": "unprotected", "counts": {Verdict.UNPROTECTED.name: believed}}
         flows.append(document)
     return {
         "valid": not reasons,
@@ -62,7 +78,7 @@ def summarise(
         "flows": flows,
         "alarms": receiver.alarms,
         "alarm_count": receiver.alarm_count,
-        "unattributed": _unattributed(sender, receiver, associations),
+        "unattributed": _unattributed(receiver, associations, {leg for flow in legs for leg in flow}),
     }, np.concatenate([np.zeros(0, PACKET_DTYPE), *rows])
 
 
@@ -101,10 +117,9 @@ def _counts(rows: NDArray[np.void], association: Counter[Verdict]) -> Counter[Ve
 
 
 def _unattributed(
-    sender: Sender, receiver: Receiver, associations: Mapping[tuple[str, str, int], Association]
+    receiver: Receiver, associations: Mapping[Leg, Association], of_flows: Collection[Leg]
 ) -> dict[str, dict[str, int]]:
     """Alarms per host that belong to no flow: without an association, or of one that only announces its sender."""
-    of_flows = {(state.flow.src, state.flow.dst, state.flow.dscp) for state in sender.flows}
     totals = {host: Counter(counts) for host, counts in receiver.unattributed.items()}
     for key, association in associations.items():
         if key not in of_flows:

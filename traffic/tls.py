@@ -40,7 +40,8 @@ READ_BYTES: Final = 16_384
 
 _VALID: Final = datetime.timedelta(days=30)  # assumption: longer than any run
 _ALTERED: Final = ("bad record mac", "decryption failed", "bad signature", "digest check failed", "decrypt error")
-_NS_PER_S: Final = 1_000_000_000
+_REHEARSED_TURNS: Final = 6  # both hellos, the client's finish, and as much again to spare
+_REHEARSED_BYTES: Final = 1 << 16  # a certificate and all around it
 
 T = TypeVar("T")
 Task = Generator[int, None, T]
@@ -130,6 +131,25 @@ def _context(groups: str) -> SSL.Context:
     if lib.SSL_CTX_set1_curves_list(context._context, groups.encode()) != 1:
         raise TlsError(f"TLS group '{groups}' is unknown to {SSL.OpenSSL_version(0).decode()}")
     return context
+
+
+def rehearse(server: SSL.Context, client: SSL.Context) -> None:
+    """One handshake in memory: OpenSSL finds its algorithms when they are first used. Raises TlsError."""
+    ends = SSL.Connection(server, None), SSL.Connection(client, None)
+    ends[0].set_accept_state()
+    ends[1].set_connect_state()
+    for turn in range(_REHEARSED_TURNS):
+        here, there = ends[::-1] if turn % 2 == 0 else ends  # the client begins
+        try:
+            here.do_handshake()
+        except SSL.WantReadError:
+            pass
+        except SSL.Error as error:
+            raise _named("rehearsal of a handshake", error) from error
+        with suppress(SSL.WantReadError):
+            there.bio_write(here.bio_read(_REHEARSED_BYTES))
+    if ends[0].get_group_name() != GROUP:
+        raise TlsError(f"rehearsal of a handshake: group {ends[0].get_group_name()} instead of {GROUP}")
 
 
 class Channel:

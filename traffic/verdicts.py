@@ -81,6 +81,8 @@ class Verdict(enum.IntEnum):
     """A key exchange failed. Alarm."""
     EXPOSURE = 20
     """What a listener without keys can read. No alarm."""
+    UNPROTECTED = 21
+    """Came in the clear, as the hosts agreed (traffic.clear): counted in place of GENUINE, and believed. No alarm."""
 
     @property
     def is_alarm(self) -> bool:
@@ -88,7 +90,9 @@ class Verdict(enum.IntEnum):
         return self not in _HARMLESS
 
 
-_HARMLESS: Final = frozenset({Verdict.GENUINE, Verdict.LATE_OUTSIDE_WINDOW, Verdict.DUP_LINK, Verdict.EXPOSURE})
+_HARMLESS: Final = frozenset(
+    {Verdict.GENUINE, Verdict.LATE_OUTSIDE_WINDOW, Verdict.DUP_LINK, Verdict.EXPOSURE, Verdict.UNPROTECTED}
+)
 
 
 class Content(NamedTuple):
@@ -170,6 +174,8 @@ class InboundEndpoint:
         self._now_ns = 0
         self.key_exchange: Callable[[bytes, tuple[bytes, int]], None] | None = None
         """Takes what begins with the non-ESP marker: (UDP payload, address and port); without it, it is no ESP."""
+        self.delivered: Callable[[int, int, bytes], None] | None = None
+        """Takes what is GENUINE and of a flow: (flow, next header, decrypted packet)."""
 
     def offer(self, spi: int, protection: Protection, *, demand_esn: bool = True) -> Judgement | None:
         """Judge what a peer offers, before any data: DOWNGRADE if it is too little, and so is all that comes under it.
@@ -305,6 +311,9 @@ class InboundEndpoint:
             detail = "authentic, but not what the association carries"
             return Judgement(Verdict.FORGED, spi, number, source=source, detail=detail)
         flow, sequence = inside
+        if self.delivered is not None and verdict is Verdict.GENUINE and flow is not None:
+            next_header, inner = split_trailer(plain) or (NO_NEXT_HEADER, b"")
+            self.delivered(flow, next_header, inner)
         return Judgement(verdict, spi, number, flow, sequence, source, detail)
 
     def _without_association(self, spi: int, source: tuple[bytes, int] | None) -> Judgement:

@@ -28,6 +28,7 @@ from testbed.report.text import print_report
 @click.option("--where", type=click.Choice(["auto", "native", "uml"]), default="auto", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Run directory; default runs/…")
 @click.option("--pcap", is_flag=True, help="Capture at every protected host.")
+@click.option("--pcap-links", is_flag=True, help="Capture on every link of the plan as well.")
 @click.option("--events", type=click.Path(path_type=Path), help="Faults to happen: a JSON list, see docs/faults.md.")
 @click.option("--speed", default=1.0, show_default=True, metavar="X", help="Schedule seconds per real second.")
 @click.option("--readback/--no-readback", default=True, help="Compare what the kernel holds with the plan.")
@@ -38,6 +39,7 @@ def command(
     where: place.Where,
     out: Path | None,
     pcap: bool,
+    pcap_links: bool,
     events: Path | None,
     speed: float,
     readback: bool,
@@ -60,7 +62,7 @@ def command(
         Installation.find()
     faults = read_entries(events, plan) if events is not None else ()
     plan, faults = accelerated(plan, speed), accelerated_faults(faults, speed)
-    folder = rundir.create(plan, out, readback=readback, pcap=pcap, faults=faults)
+    folder = rundir.create(plan, out, readback=readback, pcap="links" if pcap_links else pcap, faults=faults)
     with Follow(chosen) as follow:
         code = launch.play(folder, chosen, follow)
     _refuse_broken(folder, code)

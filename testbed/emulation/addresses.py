@@ -1,7 +1,7 @@
 """Who is called what: addresses, interface names and MAC addresses, all a function of the plan alone.
 
 100.64.k.0/24, 2001:db8:k::/64    LAN number k behind the operator's NAT (RFC 6598 shared space)
-198.51.100.8k/29, 2001:db8:k::/64 LAN number k outside (RFC 5737 documentation space)
+198.51.100.8k/29, 2001:db8:k::/64 LAN number k outside (RFC 5737 documentation space), users' where no NAT is
 10.0.0.0/8, fd00::/64             /31 and /127 for each link between routers
 172.16.0.0/12, fd01::/108         a satellite's own address in a numbered constellation: one for each number
 fe80::/64                         with FRR: of each link's end, because OSPFv3 speaks from it

@@ -50,10 +50,11 @@ class Ledger:
     def __init__(self, wiring: Wiring, flows: Sequence[Flow], folder: Path, extent: Extent) -> None:
         """Open the taps. Raises PlanError if they were too many."""
         self._wiring, self._folder = wiring, folder
-        hops = dict.fromkeys(
-            (a, b) for a, b in _hops(wiring, flows) if extent == "hops" or a in wiring.lans or b in wiring.lans
-        )
+        every_hop = dict.fromkeys(_hops(wiring, flows))
+        hops = [(a, b) for a, b in every_hop if extent == "hops" or a in wiring.lans or b in wiring.lans]
+        self._links = [number for number, link in enumerate(wiring.plan.links) if (link.a, link.b) in every_hop]
         self._extent = extent
+        self._dropped_before: dict[str, int] = {}
         if len(hops) > MOST_TAPS:
             raise PlanError(
                 f"plan of {wiring.plan.topology}: a ledger would need {len(hops)} taps, of {MOST_TAPS} at most: use "
@@ -74,6 +75,7 @@ class Ledger:
 
     def start(self, start_realtime_ns: int, stop_ns: int) -> None:
         """Keep it until all stragglers of a session that stops at `stop_ns` are there."""
+        self._dropped_before = self._dropped()
         work = (self._points, start_realtime_ns, stop_ns + WAITING_TIME_NS, self._folder)
         self._child = Child("ledger", lambda: keep_ledger(*work))
 
@@ -85,8 +87,18 @@ class Ledger:
         file = self._folder / POINTS_FILE
         document = json.loads(file.read_text())
         document["extent"] = self._extent
-        document["queue_drops"] = {name: count for name, count in _drops(self._wiring) if count}
+        dropped = {name: count - self._dropped_before.get(name, 0) for name, count in self._dropped().items()}
+        document["queue_drops"] = {name: count for name, count in dropped.items() if count > 0}
         file.write_text(json.dumps(document, indent=1) + "\n")
+
+    def _dropped(self) -> dict[str, int]:
+        """What the queues along the flows' paths have dropped since they were made, by link."""
+        found = {}
+        for number in self._links:
+            end = self._wiring.end(number)
+            for answer in self._wiring.nodes[end.node].netlink.send([queues.held_netem(end.index, end.what)]):
+                found[end.what] = queues.parse_drops(answer)
+        return found
 
     def kill(self) -> None:
         """At once, if it is still at work."""
@@ -107,10 +119,3 @@ def _hops(wiring: Wiring, flows: Sequence[Flow]) -> Iterator[tuple[str, str]]:
             return
         for step in path:
             yield from pairwise(step.nodes)
-
-
-def _drops(wiring: Wiring) -> Iterator[tuple[str, int]]:
-    for number in range(len(wiring.plan.links)):
-        end = wiring.end(number)
-        for answer in wiring.nodes[end.node].netlink.send([queues.held_netem(end.index, end.what)]):
-            yield end.what, queues.parse_drops(answer)

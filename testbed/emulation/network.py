@@ -17,7 +17,7 @@ from mininet.log import setLogLevel
 from mininet.net import Mininet
 from mininet.topo import Topo
 
-from testbed.emulation import addresses, limits
+from testbed.emulation import addresses, limits, tunnels
 from testbed.emulation.loop import Activity, run_activities
 from testbed.emulation.nodes import EmulatedHost, EmulatedLink, EmulatedNode, EmulatedRouter
 from testbed.emulation.player import Player
@@ -147,6 +147,7 @@ class Emulation:
         self.settle()
         wiring.configure()
         wiring.translate()
+        tunnels.build(wiring)
         for node in wiring.nodes.values():  # all told first: the kernel's worker comes to them in that order
             await_local(node.netlink, [interface.addresses[1] for interface in node.emulated_interfaces()])
         sockets = {name: node.netlink for name, node in wiring.nodes.items()}

@@ -20,6 +20,9 @@ from testbed.kernel.netlink import Message
 from testbed.plan.model import Plan, Route
 
 _FAMILIES: Final = (0, 1)  # IPv4, IPv6
+_DOWNWARDS: Final = 100
+"""Routing table of what comes from above at satellites and gateways, where users are not told apart by a NAT."""
+_ABOVE: Final = {"satellite": "gateway", "gateway": "pop"}
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Wiring:
         self._interfaces: dict[tuple[str, str], EmulatedIntf] = {}
         self.limits = _in_flight(plan)
         self._darkening = _may_darken(plan)
+        self.access = str(plan.traffic.get("access", "cgnat"))
 
     def interface(self, name: str, neighbour: str) -> EmulatedIntf:
         """The interface of node `name` towards `neighbour`; raises PlanError."""
@@ -124,7 +128,7 @@ class Wiring:
                     messages += self._queues(number, first[number])
             for route in routes[name] if self.plan.routing == "plan" else ():
                 messages += self.routes(name, route.destination, route.via)
-            node.tell(messages)
+            node.tell(messages + self._hauling(name))
             node.settle()
 
     def translate(self) -> None:
@@ -140,7 +144,26 @@ class Wiring:
         prefixes = self._prefixes(destination)
         number = self.plan.node(node).number
         source = (None, None) if number is None else addresses.own(number)
-        return [links.route(prefixes[family], leaves.index, gateway[family], source[family]) for family in _FAMILIES]
+        table = _DOWNWARDS if self._only_downwards(node, destination) else links.TABLE_MAIN
+        return [
+            links.route(prefixes[family], leaves.index, gateway[family], source[family], table) for family in _FAMILIES
+        ]
+
+    def _only_downwards(self, node: str, destination: str) -> bool:
+        """With public addresses: no satellite and no gateway turns what one user sends to another, the PoP does."""
+        return self.access != "cgnat" and self.plan.node(node).role in _ABOVE and destination in self.lans
+
+    def _hauling(self, name: str) -> list[Message]:
+        """The rules by which what comes from above finds the routes down, and only that."""
+        above = _ABOVE.get(self.plan.node(name).role)
+        if self.access == "cgnat" or above is None:
+            return []
+        down = [port for there, port in self.neighbours(name) if self.plan.node(there).role == above]
+        return [links.rule_for_arrivals(port.name, _DOWNWARDS, version) for port in down for version in (4, 6)]
+
+    def outer(self, host: str) -> links.Address:
+        """The address of a host that its encrypted packets bear."""
+        return self.lans[host].host[1 if self.access == "ipv6" else 0]
 
     def _prefixes(self, destination: str) -> Sequence[links.Prefix]:
         """A route's destination in both families: a host's LAN, the default, or a block of numbers."""

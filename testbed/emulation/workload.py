@@ -3,41 +3,53 @@
 from __future__ import annotations
 
 import importlib
+import ipaddress
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from testbed.emulation import probes
+from testbed.emulation import probes, tunnels
 from testbed.emulation.attack import attack, threat_of
 from testbed.emulation.capture import capture
 from testbed.emulation.children import Child
+from testbed.emulation.exposure import Exposure
 from testbed.emulation.internet import Internet, split
 from testbed.emulation.ledger import Ledger, wanted
+from testbed.emulation.swan import overlay
+from testbed.emulation.swan.overlay import Overlay
 from testbed.emulation.wiring import Wiring
-from testbed.ground.errors import PlanError
+from testbed.ground.errors import PlanError, RunError
 from testbed.kernel.queues import PRIORITY_BYTES
 from testbed.plan.bounds import longest_lag_ns
 from traffic.errors import TrafficError
 from traffic.flows import Flow, parse_flows
-from traffic.packets import NAT_T_PORT
 from traffic.sampling import thin
-from traffic.session import HostSockets, SessionOptions, run_session
+from traffic.session import WAITING_TIME_NS, HostSockets, SessionOptions, make_canaries, run_session
 from traffic.timestamps import open_tap, open_udp
 
 CAPTURES: Final = "pcap"  # folder in the run directory, one file per protected host
+MOST_LINKS: Final = 64
+"""Assumption: with more tcpdumps than this the captures would starve what they watch."""
 
 
 class Workload:
     """Everything beside the audit that runs on a plan's network. A context manager: nothing is left running."""
 
-    def __init__(self, wiring: Wiring, folder: Path, *, pcap: bool) -> None:
-        """Open the sockets; raises PlanError for flows that cannot be sent."""
+    def __init__(self, wiring: Wiring, folder: Path, *, pcap: bool | str) -> None:
+        """Open the sockets; raises PlanError for flows that cannot be sent, or more links than can be captured.
+
+        `pcap`: capture at the protected hosts; "links": on the links as well.
+        """
         self._wiring, self._folder = wiring, folder
         self._stack = ExitStack()
         self._session: Child | None = None
+        self._listening: Child | None = None
         plan = wiring.plan
         options = dict(plan.traffic)
+        kernels = overlay.take(options)
+        options.pop("access", None)  # the wiring's
+        tunnels.check_sizes(plan)
         extent = wanted(options)
         self._threat = threat_of(plan, options)
         if options.get("duplicates"):  # else links make no copies, and every copy is a replay
@@ -58,17 +70,28 @@ class Workload:
         self._stack.callback(self._internet.close)
         try:
             self._internet.prepare()
+        except TrafficError as error:
+            self._stack.close()
+            raise RunError(str(error)) from None
         except BaseException:
             self._stack.close()
             raise
+        self._overlay: Overlay | None = None
+        if kernels is not None:
+            self._overlay = Overlay(wiring, folder, self._flows, kernels)
+            self._stack.callback(self._overlay.close)
         self._hosts = {name: self._open(name) for name in _endpoints(self._flows)}
+        self._canaries = make_canaries(self._flows)
+        self._exposure = Exposure(wiring, self._flows, self._canaries)
         self._ledger = Ledger(wiring, self._flows, folder, extent) if extent != "off" and self._flows else None
         if self._ledger is not None:
             self._stack.callback(self._ledger.kill)
         if pcap:
             (folder / CAPTURES).mkdir()
             for name in self._hosts:
-                self._capture(name)
+                self._capture(name, wiring.nodes[name].intfList()[0].name, name)
+            for a, b in self._captured_links() if pcap == "links" else ():
+                self._capture(a, wiring.interface(a, b).name, f"{a}~{b}")
 
     def __enter__(self) -> Workload:
         return self
@@ -92,34 +115,50 @@ class Workload:
         if self._ledger is not None:
             self._ledger.start(realtime_ns, stop_ns)
         work = (self._flows, self._options, self._hosts, realtime_ns, stop_ns, self._folder)
-        self._session = Child("traffic", lambda: run_session(*work))
+        self._session = Child("traffic", lambda: run_session(*work, canaries=self._canaries))
         self._stack.callback(self._session.kill)
+        end_ns = realtime_ns + stop_ns + WAITING_TIME_NS
+        self._listening = Child("exposure", lambda: self._exposure.listen(realtime_ns, end_ns, self._folder))
+        self._stack.callback(self._listening.kill)
 
     def finish(self, *, interrupted: bool) -> None:
         """Wait for the stragglers and the results; an interrupted run has none."""
-        if self._session is not None and not interrupted:
-            self._session.wait()
-            if self._ledger is not None:
-                self._ledger.finish()
+        for child in (self._session, self._listening):
+            if child is not None and not interrupted:
+                child.wait()
         if not interrupted:
+            if self._ledger is not None and self._session is not None:
+                self._ledger.finish()
+            if self._overlay is not None:
+                self._overlay.finish()
             self._internet.finish()
 
     def _open(self, name: str) -> HostSockets:
         node, lan = self._wiring.nodes[name], self._wiring.lans[name]
-        address = str(lan.host[0])
+        outer = self._wiring.outer(name) if self._overlay is None else ipaddress.ip_address(lan.inner)
         with node.namespace.entered():
-            udp = open_udp(address, NAT_T_PORT, tx_stamps=True, no_checksum=True)
+            clear, port = self._options.clear, self._options.port
+            udp = open_udp(str(outer), port, tx_stamps=True, no_checksum=not clear and outer.version == 4)
             tap = open_tap(node.intfList()[0].name)
         thin(tap, self._internet.crowded_ports)
-        inside = self._wiring.plan.node(name).inside
-        return HostSockets(name=name, address=address, inner=lan.inner, inside=inside, udp=udp, tap=tap)
+        inside = self._overlay is None and self._wiring.plan.node(name).inside
+        return HostSockets(name=name, address=str(outer), inner=lan.inner, inside=inside, udp=udp, tap=tap)
 
-    def _capture(self, name: str) -> None:
-        """What arrives at and leaves a host, until the run ends."""
-        node = self._wiring.nodes[name]
-        tcpdump = capture(node, node.intfList()[0].name, self._folder / CAPTURES / f"{name}.pcap")
+    def _capture(self, node: str, interface: str, name: str) -> None:
+        """What arrives and leaves at an interface, until the run ends."""
+        files = (self._folder / CAPTURES / f"{name}.{kind}" for kind in ("pcap", "log"))
+        tcpdump = capture(self._wiring.nodes[node], interface, *files)
         self._stack.callback(tcpdump.wait)
         self._stack.callback(tcpdump.terminate)
+
+    def _captured_links(self) -> list[tuple[str, str]]:
+        """Each link once, at the end that its first direction leaves from."""
+        links: dict[frozenset[str], tuple[str, str]] = {}
+        for link in self._wiring.plan.links:
+            links.setdefault(frozenset((link.a, link.b)), (link.a, link.b))
+        if len(links) > MOST_LINKS:
+            raise PlanError(f"--pcap-links: {len(links)} links are too many, {MOST_LINKS} at most: use --pcap")
+        return list(links.values())
 
 
 def _endpoints(flows: tuple[Flow, ...]) -> list[str]:

@@ -10,6 +10,7 @@ samples.npy                      one row per audit probe (SAMPLE_DTYPE)
 ticks.npy                        one row per tick of the player (TICK_DTYPE)
 audit.json                       the audit's judgement
 flows.json, flows.npy            what each flow experienced: per flow, and per packet (traffic.records)
+exposure.json                    what each node on the way could read of each flow
 internet.json, internet/         what services over TCP came to; their key, and iperf3's own reports
 alarms.npy                       one row per packet that raised an alarm (traffic.records)
 ledger.json, ledger.npy          what taps on the way saw, where one was kept (traffic.ledger)
@@ -18,7 +19,11 @@ report.json, report.html         the report
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
+
+EXPOSURE: Final = "exposure.json"
 
 SAMPLE_DTYPE = np.dtype(
     [

@@ -1,6 +1,6 @@
-"""Messages for interfaces, addresses, neighbours and routes.
+"""Messages for interfaces, addresses, neighbours, routes and their rules.
 
-Layouts: linux/if_link.h, if_addr.h, neighbour.h, rtnetlink.h.
+Layouts: linux/if_link.h, if_addr.h, neighbour.h, rtnetlink.h, fib_rules.h.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ _IFF_UP: Final = 1
 _IFA_ADDRESS, _IFA_LOCAL, _IFA_F_NODAD = 1, 2, 0x02
 _NDA_DST, _NDA_LLADDR, _NUD_PERMANENT = 1, 2, 0x80
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC = 1, 4, 5, 7
-_TABLE_MAIN, _PROTOCOL_STATIC, _SCOPE_UNIVERSE, _TYPE_UNICAST = 254, 4, 0, 1
+TABLE_MAIN: Final = 254
+_PROTOCOL_STATIC, _SCOPE_UNIVERSE, _TYPE_UNICAST = 4, 0, 1
+_NEWRULE, _TO_TABLE, _FRA_IIFNAME, _FRA_PRIORITY = 32, 1, 3, 6  # linux/fib_rules.h
+_RULE_PRIORITY: Final = 100  # before the main table's 32,766
 _REPLACE: Final = netlink.CREATE | netlink.REPLACE
 
 
@@ -110,8 +113,10 @@ def neighbour(index: int, peer: Address, mac: bytes) -> Message:
     return netlink.message(_NEWNEIGH, _REPLACE, payload, f"neighbour {peer} on interface {index}")
 
 
-def route(destination: Prefix, index: int, gateway: Address, source: Address | None = None) -> Message:
-    """Send `destination` through interface `index` to `gateway`, in place of any earlier route for it.
+def route(
+    destination: Prefix, index: int, gateway: Address, source: Address | None = None, table: int = TABLE_MAIN
+) -> Message:
+    """Send `destination` through interface `index` to `gateway`, in place of any earlier route for it in its table.
 
     `source`: the address that the node's own packets take which go this way.
     """
@@ -121,7 +126,7 @@ def route(destination: Prefix, index: int, gateway: Address, source: Address | N
         destination.prefixlen,
         0,
         0,
-        _TABLE_MAIN,
+        table,
         _PROTOCOL_STATIC,
         _SCOPE_UNIVERSE,
         _TYPE_UNICAST,
@@ -133,3 +138,10 @@ def route(destination: Prefix, index: int, gateway: Address, source: Address | N
     if source is not None:
         payload += netlink.attribute(_RTA_PREFSRC, source.packed)
     return netlink.message(_NEWROUTE, _REPLACE, payload, f"route to {destination} via {gateway}")
+
+
+def rule_for_arrivals(interface: str, table: int, version: int) -> Message:
+    """Look up what arrives at that interface in `table` first, and only then, if nothing is there, in the main one."""
+    header = struct.pack("=BBBBBBBBI", _family(version), 0, 0, 0, table, 0, 0, _TO_TABLE, 0)
+    payload = header + netlink.text(_FRA_IIFNAME, interface) + netlink.u32(_FRA_PRIORITY, _RULE_PRIORITY)
+    return netlink.message(_NEWRULE, netlink.CREATE | netlink.EXCLUSIVE, payload, f"rule for what comes by {interface}")

@@ -38,12 +38,12 @@ def play(folder: Path, place: Place, on_message: Callable[[Message], None]) -> i
             return _natively(folder, log, on_message)
     with log.open("wb") as output:
         command = [sys.executable, "-m", RUNNER, str(folder)]
-        job = Job(command, project(), folder, memory_mb=_memory_mb(folder))
+        job = Job(command, project(), folder, memory_mb=memory_mb(folder))
         with Guest(job, identity.ordinary_user(folder)) as guest, _asking(lambda: guest.send({"do": "stop"})):
             return guest.serve(on_message, output.write)
 
 
-def _memory_mb(folder: Path) -> int:
+def memory_mb(folder: Path) -> int:
     """The guest's memory: 6,144 MiB for a whole constellation of 10,512 nodes, 2,048 for all small plans."""
     nodes = int(json.loads((folder / "job.json").read_text())["nodes"])
     return max(Job.memory_mb, 1_024 + nodes // 2)

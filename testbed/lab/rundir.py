@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from testbed.ground.errors import InputError
 from testbed.ground.units import format_utc
@@ -22,12 +22,12 @@ def create(
     out: Path | None,
     *,
     readback: bool = True,
-    pcap: bool = False,
+    pcap: bool | Literal["links"] = False,
     faults: Sequence[Mapping[str, Any]] = (),
 ) -> Path:
     """A new run directory, absolute: `out`, or runs/<topology>-<UTC>. Raises InputError if it is there already.
 
-    faults: entries as `plan.faults` takes them.
+    faults: entries as `plan.faults` takes them. pcap: capture at the protected hosts, or on the links as well.
     """
     folder = (out or _fresh_name(plan.topology)).absolute()
     try:

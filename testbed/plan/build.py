@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import chain
 from typing import Any
 
 from testbed.ground.constants import NS_PER_S
@@ -12,10 +13,11 @@ from testbed.ground.units import format_utc
 from testbed.orbits.catalogue import Catalogue, stale_warning
 from testbed.orbits.propagate import Ephemeris
 from testbed.orbits.sites import Site
-from testbed.orbits.tracks import Track
+from testbed.orbits.tracks import Place, Track
 from testbed.plan.access import Leg, assign, ephemeris_window
 from testbed.plan.geometry import Geometry
 from testbed.plan.handover import Handovers, find_handovers, held_ns
+from testbed.plan.jamming import jam_events, jammed
 from testbed.plan.manifest import provenance
 from testbed.plan.model import Event, Lan, Node, Plan, Role
 from testbed.plan.routing import paths, routes
@@ -68,21 +70,23 @@ def build_plan(
     schedule.add_isl_links(used)
     schedule.add_feeder_links(used)
     schedule.add_fibres()
+    stands = {user.name: _stands(user.site, start_ns) for user in scenario.terminals}
+    jams = scenario.jams
     return Plan(
         topology=scenario.name,
         start_ns=start_ns,
         duration_ns=duration_ns,
         satellites=len(catalogue) - len(ephemeris.failed),
-        nodes=_nodes(scenario, start_ns, [names[satellite] for satellite in used]),
+        nodes=_nodes(scenario, stands, [names[satellite] for satellite in used]),
         links=tuple(schedule.links),
         lans=(
             *(Lan(terminal.host, terminal.name) for terminal in scenario.terminals),
             *(Lan(centre.host, centre.router) for centre in scenario.centres),
         ),
         routes=routes(scenario, legs, names),
-        events=_events(scenario, legs, handovers, names, duration_ns),
+        events=_in_order(_events(scenario, legs, handovers, names, duration_ns), jam_events(stands, jams, duration_ns)),
         paths=paths(scenario, legs, names),
-        steps=schedule.steps(),
+        steps=jammed(schedule.links, schedule.steps(), stands, jams, duration_ns),
         flows=scenario.flows(duration_ns),
         routing=scenario.routing,
         traffic=dict(scenario.traffic),
@@ -117,24 +121,27 @@ def _check_coverage(catalogue: Catalogue, start_ns: int, duration_ns: int) -> No
         )
 
 
-def _nodes(scenario: Scenario, start_ns: int, satellites: Sequence[str]) -> tuple[Node, ...]:
+def _nodes(scenario: Scenario, stands: Mapping[str, Site], satellites: Sequence[str]) -> tuple[Node, ...]:
     """Hosts, then the way they go: terminals, satellites, gateways, PoPs, carriers, the centres' routers. Where they
     are at the plan's start; and who runs them, if not one does."""
     operator, carrier, government = ("operator", "carrier", "government") if scenario.carriers else ("", "", "")
-    stands = [
-        (user, user.site.site_at(start_ns) if isinstance(user.site, Track) else user.site)
-        for user in scenario.terminals
-    ]
-    nodes = [_at(user.host, "host", site, operator) for user, site in stands]
+    translated = scenario.translated
+    hosts = [(user.host, stands[user.name]) for user in scenario.terminals]
+    nodes = [_at(host, "host", site, operator, inside=translated) for host, site in hosts]
     nodes += [_at(centre.host, "host", centre.site, government, inside=False) for centre in scenario.centres]
-    nodes += [_at(user.name, "terminal", site, operator) for user, site in stands]
+    nodes += [_at(user.name, "terminal", stands[user.name], operator) for user in scenario.terminals]
     nodes += [Node(name, "satellite", domain=operator) for name in satellites]
     gateways = [scenario.gateways[number] for number in scenario.open_gateways]
     nodes += [_at(gateway.name, "gateway", gateway.site, operator) for gateway in gateways]
-    nodes += [_at(pop.name, "pop", pop.site, operator, nat=True) for pop in scenario.pops]
+    nodes += [_at(pop.name, "pop", pop.site, operator, nat=translated) for pop in scenario.pops]
     nodes += [_at(one.router, "router", one.site, carrier, inside=False) for one in scenario.carriers]
     nodes += [_at(centre.router, "router", centre.site, government, inside=False) for centre in scenario.centres]
     return tuple(nodes)
+
+
+def _stands(place: Place, start_ns: int) -> Site:
+    """Where a terminal is at the plan's start."""
+    return place.site_at(start_ns) if isinstance(place, Track) else place
 
 
 def _at(name: str, role: Role, site: Site, domain: str, inside: bool = True, nat: bool = False) -> Node:
@@ -147,8 +154,8 @@ def _events(
     handovers: Handovers,
     satellites: Sequence[str],
     duration_ns: int,
-) -> tuple[Event, ...]:
-    """Handovers, outages and losses, ordered by time, then node."""
+) -> list[Event]:
+    """Handovers, outages and losses."""
     events = [
         Event(
             time_ns=handover.time_ns,
@@ -181,7 +188,12 @@ def _events(
                     window_ns += scenario.access.learning_ns
                 name = scenario.terminals[number].name
                 events.append(Event(leg.begin_ns, "outage", name, leg.cause, window_ns))
-    return tuple(sorted(events, key=lambda event: (event.time_ns, event.node)))
+    return events
+
+
+def _in_order(*events: Sequence[Event]) -> tuple[Event, ...]:
+    """Ordered by time, then node."""
+    return tuple(sorted(chain(*events), key=lambda event: (event.time_ns, event.node)))
 
 
 def _warnings(catalogue: Catalogue, ephemeris: Ephemeris, start_ns: int, satellites: Sequence[str]) -> tuple[str, ...]:

@@ -115,14 +115,14 @@ def planned_loss(plan: Plan, source: str, destination: str, tx_ns: NDArray[np.in
     """True for packets that the plan itself may lose, sent at `tx_ns` from host to host, shape (n,).
 
     Those on their way during a planned disturbance of a node they cross, and those sent while a link is down. A
-    packet is on its way for its planned delay; for a pair without a planned path that is the longest delay of any
-    path of the plan, and every disturbance counts.
+    packet is on its way for its planned delay; for a pair without a planned path that is twice the longest delay of
+    any path of the plan, as over a hub, and every disturbance counts.
     """
     path = pair_path(plan, source, destination)
     if path is None:
         instants = np.unique(plan.steps["time_ns"])
         longest = [np.nanmax(path_delay_ns(plan, other, instants), initial=0.0) for other in plan.paths]
-        transit = np.full(len(tx_ns), max(longest, default=0.0))
+        transit = np.full(len(tx_ns), 2 * max(longest, default=0.0))
         events = list(plan.events)
     else:
         transit = path_delay_ns(plan, path, tx_ns)

@@ -110,18 +110,20 @@ class Change:
             old = self.ending.get(terminal, new)
             if old.satellite == new.satellite:
                 continue
-            first_ns = self._new_ns(terminal, new, upward=True)
+            first_ns = self._first_up_ns(terminal, new)
             least_ns = first_ns + sum(self._delay_ns(one) for one in self._up(new.satellite))
-            drained_ns = self._up_drained_ns(old.satellite, self._old_ns(terminal, old, upward=True), new.pop)
+            drained_ns = self._up_drained_ns(old.satellite, self._last_up_ns(terminal, old), new.pop)
             if drained_ns > max(least_ns, arrives_ns[new.satellite]):
                 self._raise(found, RadioKey("user", terminal, new.satellite, True), drained_ns - least_ns, drained_ns)
             reached_ns = self._down_drained_ns(old.satellite, new.pop)
-            drained_ns = reached_ns + self._old_ns(terminal, old, upward=False, after_ns=reached_ns)
-            came_ns = comes_ns[new.satellite]
-            first_ns = came_ns + self._new_ns(terminal, new, upward=False, after_ns=came_ns)
-            shortcut_ns = self._shortcut_ns(old.satellite, new.satellite)
-            shortcut_ns += self._farthest_ns(terminal, old, reached_ns) - self._nearest_ns(terminal, new, reached_ns)
-            extra_ns = max(drained_ns - first_ns, shortcut_ns)
+            until_ns = max(reached_ns, comes_ns[new.satellite])
+            old_ns, new_ns = (
+                self._longest_down_ns(terminal, old, until_ns),
+                self._least_down_ns(terminal, new, until_ns),
+            )
+            drained_ns = reached_ns + old_ns
+            shortcut_ns = self._shortcut_ns(old.satellite, new.satellite) + old_ns - new_ns
+            extra_ns = max(drained_ns - comes_ns[new.satellite] - new_ns, shortcut_ns)
             if extra_ns > 0:
                 self._raise(found, RadioKey("user", terminal, new.satellite, False), extra_ns, drained_ns)
         return found
@@ -129,13 +131,13 @@ class Change:
     def drained_ns(self, terminal: int) -> int:
         """How long packets of the leg that ends are in flight at most, either way; after `hold` with what it raises."""
         old = self.ending[terminal]
-        up_ns = self._old_ns(terminal, old, upward=True)
+        up_ns = self._last_up_ns(terminal, old)
         down_ns = sum(self._delay_ns(self.before[satellite]) for satellite in old.chain)
-        down_ns += self._farthest_ns(terminal, old, down_ns)
+        down_ns += self._longest_down_ns(terminal, old, down_ns)
         if len(old.chain) > 1 and terminal in self.beginning:  # it may leave the old way for the new one anywhere
             new = self.beginning[terminal]
             down_ns += sum(self._delay_ns(hop) + self._extra_ns.get(hop.key(False), 0) for hop in hops(new))
-            down_ns += self._farthest_ns(terminal, new, down_ns)
+            down_ns += self._longest_down_ns(terminal, new, down_ns)
         return max(self._most_ns(old.satellite) + up_ns, self._up_drained_ns(old.satellite, up_ns), down_ns)
 
     def _in_order(self) -> list[int]:
@@ -234,26 +236,29 @@ class Change:
     def _further_ns(self, old_pop: int, new_pop: int) -> int:
         return 0 if old_pop == new_pop else self.geometry.further_ns(old_pop, new_pop)
 
-    def _old_ns(self, terminal: int, leg: Leg, *, upward: bool, after_ns: int = 0) -> int:
-        """How long after this instant, `after_ns` past the change, the last packet is on the leg's user link that
-        went into it before."""
-        varies_ns = self.geometry.latest_extra_ns(terminal, upward, self.time_ns + after_ns)
-        return self.geometry.user_ns(terminal, leg.satellite, upward, self.time_ns) + varies_ns
+    def _last_up_ns(self, terminal: int, leg: Leg) -> int:
+        """When the last packet that went up the leg's user link before the change is at the satellite."""
+        varies_ns = self.geometry.latest_extra_ns(terminal, True, self.time_ns)
+        return self.geometry.user_ns(terminal, leg.satellite, True, self.time_ns) + varies_ns
 
-    def _new_ns(self, terminal: int, leg: Leg, *, upward: bool, after_ns: int = 0) -> int:
-        """How long after this instant a packet can come out of the leg's user link at the earliest that goes into it
-        from then on."""
-        varies_ns = self.geometry.earliest_extra_ns(terminal, upward, self.time_ns + after_ns)
-        return self.geometry.user_ns(terminal, leg.satellite, upward, self.time_ns) + varies_ns
+    def _first_up_ns(self, terminal: int, leg: Leg) -> int:
+        """When the first that goes up from the change on can be there."""
+        varies_ns = self.geometry.earliest_extra_ns(terminal, True, self.time_ns)
+        return self.geometry.user_ns(terminal, leg.satellite, True, self.time_ns) + varies_ns
 
-    def _farthest_ns(self, terminal: int, leg: Leg, until_ns: int) -> int:
-        """The most that the leg's user link takes downwards until so long after the change."""
+    def _longest_down_ns(self, terminal: int, leg: Leg, until_ns: int) -> int:
+        """The most that the leg's user link takes downwards until so long after the change, what is on it included.
+
+        Packets may enter it at any time until then: those that are anywhere on the way when the routes move.
+        """
         _, most_ns = self.geometry.extreme_extra_ns(terminal, False, self.time_ns, self.time_ns + until_ns)
+        most_ns = max(most_ns, self.geometry.latest_extra_ns(terminal, False, self.time_ns))
         return self.geometry.user_ns(terminal, leg.satellite, False, self.time_ns) + most_ns
 
-    def _nearest_ns(self, terminal: int, leg: Leg, until_ns: int) -> int:
-        """The least that it takes."""
+    def _least_down_ns(self, terminal: int, leg: Leg, until_ns: int) -> int:
+        """The least that it takes until then; a later packet does not come before one that entered it then."""
         least_ns, _ = self.geometry.extreme_extra_ns(terminal, False, self.time_ns, self.time_ns + until_ns)
+        least_ns = min(least_ns, self.geometry.earliest_extra_ns(terminal, False, self.time_ns + until_ns))
         return self.geometry.user_ns(terminal, leg.satellite, False, self.time_ns) + least_ns
 
     def _delay_ns(self, hop: Hop) -> int:

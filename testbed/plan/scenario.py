@@ -20,6 +20,7 @@ from testbed.orbits.tracks import Place, Track
 from testbed.plan.capacity import Capacity
 from testbed.plan.cuts import Cuts
 from testbed.plan.delays import Overheads
+from testbed.plan.jamming import Jam
 from testbed.plan.losses import NO_LOSS, Loss, parse_losses
 from testbed.plan.model import Routing
 from testbed.plan.policies import PolicyName
@@ -164,11 +165,13 @@ class Scenario:
     constellation: tuple[str, ...] = ()
     maximum_altitude_m: float = inf  # nor do satellites above, which may pass packets on
     lost: tuple[Loss, ...] = ()
+    jams: tuple[Jam, ...] = ()
     lasers: Lasers | None = None  # links between satellites; without them each lands for itself
     capacity: Capacity | None = None  # user links' rates drawn for each slot; without it the terminal's, constant
     variation: Variation | None = None  # of access delays, from slot to slot and within slots
     rain_percent: float | None = None  # weather as bad at each user as in this share of the year; needs `capacity`
     routing: Routing = "plan"
+    translated: bool = True  # users sit behind carrier-grade NAT at the PoP; else their addresses are public
     traffic: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()

@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from testbed.kernel.queues import PRIORITY_BYTES
-from testbed.plan.bounds import delays_ns, longest_lag_ns, longest_queue_ns
+from testbed.plan.bounds import delays_ns, longest_lag_ns
 from testbed.plan.expected import pair_path, path_delay_ns, path_nodes, planned_loss
 from testbed.plan.model import PathStep, Plan
 from testbed.report.evidence import Evidence
+from testbed.report.queueing import longest_wait_ns
 from traffic.checker import Bounds, Finding, check_flow
 
 AFTERMATH_NS: Final = 50_000_000
-"""How long a change of path may outlast its time in the plan: a tick of the player is late only beyond that."""
+"""How long a change of path may outlast its time in the plan, unless the player's worst tick was later still."""
 
 _NS_PER_S: Final = 1e9
 
@@ -54,11 +55,13 @@ def flow_bounds(
         bounds = Bounds(loss, np.full(len(tx_ns), np.nan), rate_pps, changes_ns=everywhere, step_ns=1 << 62)
         return bounds, np.zeros(0, np.int64)
     times_ns = np.maximum(tx_ns, 0)
-    loss = np.where(_disturbed(plan, path, times_ns), 1.0, _path_loss(plan, path, times_ns))
-    queue_ns = longest_queue_ns(plan, path, PRIORITY_BYTES)
+    aftermath_ns = max(AFTERMATH_NS, int(evidence.ticks["late_ns"].max(initial=0)))
+    loss = np.where(_disturbed(plan, path, times_ns, aftermath_ns), 1.0, _path_loss(plan, path, times_ns))
+    queue_ns = longest_wait_ns(evidence, path)
     explained_ns = path_delay_ns(plan, path, times_ns)
-    control_ns = _control_ns(evidence, path)
-    explained_ns[(loss == 1) | (len(control_ns) == 0)] = np.nan
+    control_ns = _control_ns(evidence)
+    explained_ns[loss == 1] = np.nan
+    step_ns = _largest_step_ns(plan, path) + queue_ns + aftermath_ns
     bounds = Bounds(
         loss=loss,
         explained_ns=explained_ns,
@@ -66,19 +69,22 @@ def flow_bounds(
         queue_ns=queue_ns,
         longest_lag_ns=lag_ns,
         changes_ns=_changes(plan, path),
-        step_ns=_largest_step_ns(plan, path) + queue_ns + AFTERMATH_NS,
+        step_ns=step_ns,
+        burst=_densest(tx_ns, step_ns),
     )
     return bounds, control_ns
 
 
-def _disturbed(plan: Plan, path: tuple[PathStep, ...], tx_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _disturbed(
+    plan: Plan, path: tuple[PathStep, ...], tx_ns: NDArray[np.int64], aftermath_ns: int
+) -> NDArray[np.bool_]:
     """Packets on their way during a planned disturbance, with what may follow it, or while a link is down."""
     transit = path_delay_ns(plan, path, tx_ns)
     disturbed: NDArray[np.bool_] = np.isnan(transit)
     crossed = path_nodes(path)
     for event in plan.events:
         if event.window_ns and event.node in crossed:
-            end_ns = event.time_ns + event.window_ns + AFTERMATH_NS
+            end_ns = event.time_ns + event.window_ns + aftermath_ns
             disturbed |= (tx_ns + transit >= event.time_ns) & (tx_ns < end_ns)
     return disturbed
 
@@ -128,10 +134,18 @@ def _largest_step_ns(plan: Plan, path: tuple[PathStep, ...]) -> int:
     return round(float(np.max(np.maximum.accumulate(delays) - delays)))
 
 
-def _control_ns(evidence: Evidence, path: tuple[PathStep, ...]) -> NDArray[np.int64]:
-    """How much longer than planned the audit's probes of that path took, outside handovers."""
+def _densest(tx_ns: NDArray[np.int64], window_ns: int) -> int:
+    """How many packets left within a window at most: a sender that was held up makes good for it."""
+    stamped = np.sort(tx_ns[tx_ns >= 0])
+    if not len(stamped):
+        return 1
+    return int(np.max(np.searchsorted(stamped, stamped + window_ns, side="right") - np.arange(len(stamped))))
+
+
+def _control_ns(evidence: Evidence) -> NDArray[np.int64]:
+    """How much longer than planned the audit's probes took, on all links and paths, outside handovers: they have a
+    class of their own and wait in no queue, but for the machine they wait like all others."""
     samples = evidence.samples
-    index = evidence.plan.paths.index(path)
-    mine = samples[samples["path"] & (samples["index"] == index) & ~samples["transition"] & (samples["delay_ns"] >= 0)]
+    mine = samples[~samples["transition"] & (samples["delay_ns"] >= 0)]
     late: NDArray[np.int64] = mine["delay_ns"] - mine["planned_ns"]
     return late

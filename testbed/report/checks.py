@@ -17,6 +17,7 @@ from testbed.plan.expected import planned_loss
 from testbed.plan.model import Plan
 from testbed.report.blind import findings
 from testbed.report.evidence import Evidence, lost_tx_ns
+from testbed.report.exposure import findings as exposure_findings
 from testbed.report.internet import encrypted, over_tcp, queues_behind
 from testbed.report.internet import findings as internet_findings
 from testbed.report.ledger import Scores, score
@@ -48,9 +49,10 @@ class Check:
 
 def run_checks(evidence: Evidence) -> tuple[Check, ...]:
     """Every check, in the order of AUDIT_CHECKS, "announcements" where there is BGP, TRAFFIC_CHECKS, "ledger" where one
-    was kept, and "internet" where there are services over TCP."""
+    was kept, "internet" where there are services over TCP, and "exposure" where nodes were tapped."""
     audited, traffic = _audit_checks(evidence), _traffic_checks(evidence)
-    return *audited, *_domain_checks(evidence), *traffic, *_internet_checks(evidence)
+    beside = (*_internet_checks(evidence), *_exposure_checks(evidence))
+    return *audited, *_domain_checks(evidence), *traffic, *beside
 
 
 def _audit_checks(evidence: Evidence) -> Iterator[Check]:
@@ -62,7 +64,7 @@ def _audit_checks(evidence: Evidence) -> Iterator[Check]:
     yield _path_delay(audit)
     yield _unplanned_losses(audit)
     yield _read_back(audit)
-    yield _ticks(audit)
+    yield _ticks(audit, evidence.plan)
 
 
 def _domain_checks(evidence: Evidence) -> Iterator[Check]:
@@ -90,7 +92,7 @@ def _traffic_checks(evidence: Evidence) -> Iterator[Check]:
     if flows is None:
         yield from _unjudged(TRAFFIC_CHECKS, "the flows left no result")
         return
-    integrity = _integrity(flows)
+    integrity = _integrity(evidence, flows)
     if not flows["valid"]:
         for check in _unjudged(TRAFFIC_CHECKS, "the flow measurement is not valid"):
             # An alarm stands even so: lost captures forge no packets.
@@ -114,6 +116,18 @@ def _internet_checks(evidence: Evidence) -> Iterator[Check]:
         return
     reasons, detail = internet_findings(evidence.internet)
     yield _verdict("internet", reasons, detail)
+
+
+def _exposure_checks(evidence: Evidence) -> Iterator[Check]:
+    """Whoever is not meant to read payload reads none. A leak stands even where taps lost frames."""
+    if evidence.exposure is None:
+        return
+    leaks, detail, unseen = exposure_findings(evidence.exposure)
+    if unseen and not leaks:
+        excused = bool(over_tcp(evidence.plan.flows))  # as fast as they go: faster than taps are read
+        yield Check("exposure", excused, f"not judged: {unseen}", judged=False)
+    else:
+        yield _verdict("exposure", leaks, detail)
 
 
 def _unjudged(names: tuple[str, ...], why: str) -> Iterator[Check]:
@@ -202,7 +216,9 @@ def _read_back(audit: dict[str, Any]) -> Check:
     return _verdict("read-back", reasons, detail)
 
 
-def _ticks(audit: dict[str, Any]) -> Check:
+def _ticks(audit: dict[str, Any], plan: Plan) -> Check:
+    if not audit["ticks"] and not _changes(plan):
+        return Check("ticks", True, "the plan changes nothing", judged=False)
     late, ticks, lateness_ms = audit["late_ticks"], audit["ticks"], audit["tick_late_ms"]
     worst_ms = lateness_ms["max"] if lateness_ms else 0.0
     reasons = []
@@ -211,6 +227,11 @@ def _ticks(audit: dict[str, Any]) -> Check:
     elif late:
         reasons.append(f"player: {late:,} of {ticks:,} ticks were late, the worst by {worst_ms:.1f} ms")
     return _verdict("ticks", reasons, f"{late:,} of {ticks:,} ticks late; at most {worst_ms:.1f} ms behind the plan")
+
+
+def _changes(plan: Plan) -> bool:
+    """Is there anything to play after the first instant?"""
+    return bool((plan.steps["time_ns"] > 0).any()) or any(route.time_ns > 0 for route in plan.routes)
 
 
 def _counts(counts: dict[str, int]) -> str:
@@ -227,7 +248,7 @@ def alarm_count(flows: dict[str, Any]) -> int:
     return int(flows.get("alarm_count", len(flows["alarms"])))
 
 
-def _integrity(flows: dict[str, Any]) -> Check:
+def _integrity(evidence: Evidence, flows: dict[str, Any]) -> Check:
     reasons = []
     named: set[str] = set()
     for flow in flows["flows"]:
@@ -246,6 +267,13 @@ def _integrity(flows: dict[str, Any]) -> Check:
             reasons.append(f"traffic: {host} raised {count} × {verdict}")
     intact = sum(flow["integrity"]["verdict"] == "intact" for flow in flows["flows"])
     detail = f"{intact} of {len(flows['flows'])} flows intact, {alarm_count(flows):,} alarms"
+    if unprotected := sum(flow["integrity"]["verdict"] == "unprotected" for flow in flows["flows"]):
+        if evidence.plan.traffic.get("profile") == "strongswan":
+            detail += f"; {unprotected} protected by their hosts' kernels, which judge for themselves: strongswan.json"
+        else:
+            detail += (
+                f"; {unprotected} unprotected: their hosts send in the clear, and what is forged on the way is believed"
+            )
     return _verdict("integrity", reasons, detail)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from testbed.ground.errors import RunError
-from testbed.ground.records import SAMPLE_DTYPE, TICK_DTYPE
+from testbed.ground.records import EXPOSURE, SAMPLE_DTYPE, TICK_DTYPE
 from testbed.plan.faults import with_faults
 from testbed.plan.model import Plan, load
 from testbed.plan.observed import read_routing, with_routing
@@ -33,6 +33,7 @@ class Evidence:
     `samples`: SAMPLE_DTYPE, shape (n,). `ticks`: TICK_DTYPE, shape (n,). `packets`: shape (n,), with at least
     PACKET_COLUMNS. `acts`: what a simulated attacker did, in order; None where none was at work.
     `routing`: what routing daemons did (`plan.observed`); None where the routes were the plan's.
+    `exposure`: what each node could read (`testbed.report.exposure`); None where the run has no such record.
     `internet`: what services over TCP came to (`testbed.report.internet`); None where the plan has none.
     `gaps`: one line for each file that should be there and is not readable.
     """
@@ -49,6 +50,7 @@ class Evidence:
     acts: tuple[dict[str, Any], ...] | None
     gaps: tuple[str, ...]
     routing: dict[str, Any] | None = None
+    exposure: dict[str, Any] | None = None
     internet: dict[str, Any] | None = None
 
 
@@ -76,6 +78,7 @@ def read_evidence(folder: Path) -> Evidence:
         ticks=_read_array(folder / "ticks.npy", np.zeros(0, TICK_DTYPE), gaps),
         packets=_read_array(folder / "flows.npy", _NO_PACKETS, gaps) if has_flows else _NO_PACKETS,
         acts=_read_acts(acts_file, gaps) if acts_file.exists() else None,
+        exposure=_read_json(folder / EXPOSURE, gaps) if (folder / EXPOSURE).exists() else None,
         internet=_read_json(folder / FILE, gaps) if over_tcp(plan.flows) else None,
         gaps=tuple(gaps),
         routing=read_routing(folder),

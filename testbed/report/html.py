@@ -10,8 +10,9 @@ from typing import Any, Final
 import jinja2
 from markupsafe import Markup
 
-from testbed.report import plots
+from testbed.report import meeting, plots
 from testbed.report.evidence import Evidence
+from testbed.report.exposure import matrix
 from testbed.report.internet import rows as service_rows
 from testbed.report.words import HARMLESS, MEANINGS
 
@@ -41,6 +42,8 @@ def render(report: dict[str, Any], evidence: Evidence) -> str:
         place=PLACES[report["where"]],
         links=worst_first(report),
         verdicts=verdict_rows(report),
+        meetings=[meeting.sentence(row) for row in report["meetings"]],
+        exposed=matrix(report["exposure"]),
         services=list(service_rows(report["internet"])) if report["internet"] else [],
         manifest=json.dumps(report["manifest"], indent=2, ensure_ascii=False),
         delay_plots=plots.delay_plots(evidence),

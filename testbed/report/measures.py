@@ -15,7 +15,7 @@ from testbed.ground.constants import NS_PER_S, SLOT_NS, SLOT_PHASE_NS
 from testbed.ground.units import format_utc
 from testbed.plan.expected import pair_path, path_nodes
 from testbed.plan.model import Event, Plan
-from testbed.report.evidence import Evidence
+from testbed.report.evidence import GENUINE, Evidence
 from traffic.intervals import CONFIDENCE, proportion, quantile_interval
 from traffic.measures import measure_all
 
@@ -41,27 +41,21 @@ def measured_flows(evidence: Evidence) -> list[dict[str, Any]]:
 
 
 def _measures(plan: Plan, flow: dict[str, Any], packets: NDArray[np.void], waiting_ns: int | None) -> dict[str, Any]:
-    rows = packets.copy()
-    sent_ns = sent_times_ns(rows)
-    rate_pps = flow.get("rate_pps") or None
-    numbers = np.unique(rows["sequence"])
-    document = measure_all(rows, len(numbers), rate_pps=rate_pps, waiting_ns=waiting_ns)
-    delays = _delays(rows, waiting_ns)
+    part = _Part(packets, flow.get("rate_pps") or None, waiting_ns)
+    document = measure_all(
+        part.rows, len(np.unique(part.rows["sequence"])), rate_pps=part.rate_pps, waiting_ns=waiting_ns
+    )
+    delays = part.delays(part.rows)
     document["loss"]["ci95"] = proportion(document["loss"]["lost"], document["loss"]["sent"], CONFIDENCE)
     document["one_way_delay_ci95_ms"] = {name: _interval_ms(delays, share) for name, share in _QUANTILES.items()}
-
-    def of(chosen: NDArray[np.bool_]) -> dict[str, Any]:
-        return _brief(rows[chosen], rate_pps, waiting_ns)
-
     document["waiting_time_s"] = None if waiting_ns is None else waiting_ns / NS_PER_S
     document["slots"] = [
         {"begin_utc": format_utc(begin_utc_ns), "begin_s": max(begin_ns, 0) / NS_PER_S}
-        | of((sent_ns >= begin_ns) & (sent_ns < end_ns))
+        | part.brief(part.sent_within(begin_ns, end_ns))
         for begin_utc_ns, begin_ns, end_ns in slots(plan)
     ]
-    document["handovers"] = [
-        _around(event, rows, sent_ns, of) for event in handovers_of(plan, flow["src"], flow["dst"])
-    ]
+    handovers = handovers_of(plan, flow["src"], flow["dst"])
+    document["handovers"] = [part.around(event) for event in handovers]
     return document
 
 
@@ -91,53 +85,71 @@ def sent_times_ns(rows: NDArray[np.void]) -> NDArray[np.int64]:
     return np.where(rows["tx_ns"] >= 0, rows["tx_ns"], between).astype(np.int64)
 
 
-def _delays(rows: NDArray[np.void], waiting_ns: int | None) -> NDArray[np.int64]:
-    """One-way delays of what was delivered in time, sorted."""
-    good = (rows["verdict"] == 0) & (rows["delay_ns"] >= 0) & (rows["tx_ns"] >= 0)
-    delays = rows["delay_ns"][good]
-    return np.sort(delays if waiting_ns is None else delays[delays <= waiting_ns])
-
-
 def _interval_ms(ordered: NDArray[np.int64], share: float) -> list[float | None]:
     return [None if bound is None else bound / _NS_PER_MS for bound in quantile_interval(ordered, share, CONFIDENCE)]
 
 
-def _brief(rows: NDArray[np.void], rate_pps: float | None, waiting_ns: int | None) -> dict[str, Any]:
-    """A part of a flow in few figures."""
-    sent = len(np.unique(rows["sequence"]))
-    told = measure_all(rows, sent, rate_pps=rate_pps, waiting_ns=waiting_ns)
-    delays = _delays(rows, waiting_ns)
-    return {
-        "sent": sent,
-        "lost": told["loss"]["lost"],
-        "loss_ci95": proportion(told["loss"]["lost"], sent, CONFIDENCE),
-        "late": told["loss"]["late"],
-        "one_way_delay_ms": {name: told["one_way_delay_ms"][name] for name in _QUANTILES},
-        "one_way_delay_ci95_ms": {name: _interval_ms(delays, share) for name, share in _QUANTILES.items()},
-        "pdv_p99_ms": told["pdv_ms"]["p99"],
-        "rtp_jitter_max_ms": told["rtp_jitter_ms"]["max"],
-        "reordered": told["reordering"]["reordered"],
-        "extent_max": told["reordering"]["extent_max"],
-        "copies": told["duplication"]["copies"],
-        "gaps": told["gaps"]["count"],
-    }
+class _Part:
+    """A flow's rows in the order of sending, of which parts are measured."""
+
+    def __init__(self, packets: NDArray[np.void], rate_pps: float | None, waiting_ns: int | None) -> None:
+        sent_ns = sent_times_ns(packets)
+        order = np.argsort(sent_ns, kind="stable")
+        self.rows, self._sent_ns = packets[order], sent_ns[order]
+        self.rate_pps, self._waiting_ns = rate_pps, waiting_ns
+
+    def sent_within(self, begin_ns: int, end_ns: int) -> NDArray[np.void]:
+        """The rows of packets sent at or after the one time and before the other."""
+        begin, end = np.searchsorted(self._sent_ns, (begin_ns, end_ns))
+        return self.rows[begin:end]
+
+    def delays(self, rows: NDArray[np.void]) -> NDArray[np.int64]:
+        """One-way delays of what was delivered in time, sorted."""
+        delays = np.sort(_timed(rows)["delay_ns"])
+        return delays if self._waiting_ns is None else delays[delays <= self._waiting_ns]
+
+    def brief(self, rows: NDArray[np.void]) -> dict[str, Any]:
+        """A part of the flow in few figures."""
+        sent = len(np.unique(rows["sequence"]))
+        told = measure_all(rows, sent, rate_pps=self.rate_pps, waiting_ns=self._waiting_ns)
+        delays = self.delays(rows)
+        return {
+            "sent": sent,
+            "lost": told["loss"]["lost"],
+            "loss_ci95": proportion(told["loss"]["lost"], sent, CONFIDENCE),
+            "late": told["loss"]["late"],
+            "one_way_delay_ms": {name: told["one_way_delay_ms"][name] for name in _QUANTILES},
+            "one_way_delay_ci95_ms": {name: _interval_ms(delays, share) for name, share in _QUANTILES.items()},
+            "pdv_p99_ms": told["pdv_ms"]["p99"],
+            "rtp_jitter_max_ms": told["rtp_jitter_ms"]["max"],
+            "reordered": told["reordering"]["reordered"],
+            "extent_max": told["reordering"]["extent_max"],
+            "copies": told["duplication"]["copies"],
+            "gaps": told["gaps"]["count"],
+        }
+
+    def around(self, event: Event) -> dict[str, Any]:
+        """Packets sent within AROUND_NS before a handover, and after it; the longest silence among all of them."""
+        time_ns = event.time_ns
+        timed = _timed(self.sent_within(time_ns - AROUND_NS, time_ns + AROUND_NS))
+        arrivals = np.sort(timed["tx_ns"] + timed["delay_ns"])
+        before = self.brief(self.sent_within(time_ns - AROUND_NS, time_ns))
+        after = self.brief(self.sent_within(time_ns, time_ns + AROUND_NS))
+        medians = [part["one_way_delay_ms"]["p50"] for part in (before, after)]
+        return {
+            "time_s": time_ns / NS_PER_S,
+            "node": event.node,
+            "from": event.detail.get("from"),
+            "to": event.detail.get("to"),
+            "window_ms": event.window_ns / _NS_PER_MS,
+            "before": before,
+            "after": after,
+            "step_ms": None if None in medians else round(medians[1] - medians[0], 6),
+            "silence_ms": float(np.diff(arrivals).max()) / _NS_PER_MS if len(arrivals) > 1 else None,
+        }
 
 
-def _around(event: Event, rows: NDArray[np.void], sent_ns: NDArray[np.int64], of: Any) -> dict[str, Any]:
-    """Packets sent within AROUND_NS before a handover, and after it; and the longest silence among all of them."""
-    before = (sent_ns >= event.time_ns - AROUND_NS) & (sent_ns < event.time_ns)
-    after = (sent_ns >= event.time_ns) & (sent_ns < event.time_ns + AROUND_NS)
-    delivered = (before | after) & (rows["verdict"] == 0) & (rows["delay_ns"] >= 0) & (rows["tx_ns"] >= 0)
-    arrivals = np.sort(rows["tx_ns"][delivered] + rows["delay_ns"][delivered])
-    parts = {"before": of(before), "after": of(after)}
-    medians = [parts[name]["one_way_delay_ms"]["p50"] for name in ("before", "after")]
-    return {
-        "time_s": event.time_ns / NS_PER_S,
-        "node": event.node,
-        "from": event.detail.get("from"),
-        "to": event.detail.get("to"),
-        "window_ms": event.window_ns / _NS_PER_MS,
-        **parts,
-        "step_ms": None if None in medians else round(medians[1] - medians[0], 6),
-        "silence_ms": float(np.diff(arrivals).max()) / _NS_PER_MS if len(arrivals) > 1 else None,
-    }
+def _timed(rows: NDArray[np.void]) -> NDArray[np.void]:
+    """Of delivered packets those with both stamps."""
+    timed: NDArray[np.void] = rows[(rows["verdict"] == GENUINE) & (rows["delay_ns"] >= 0) & (rows["tx_ns"] >= 0)]
+    return timed

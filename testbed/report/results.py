@@ -11,17 +11,22 @@ import numpy as np
 
 from testbed.ground.units import format_utc
 from testbed.report.blind import findings
+from testbed.report.captures import lost_captures, merge_captures
 from testbed.report.checks import alarm_count, run_checks
 from testbed.report.evidence import Evidence, read_evidence
+from testbed.report.exposure import findings as exposure_findings
 from testbed.report.html import render
-from testbed.report.internet import limits, with_limits
+from testbed.report.internet import limits, over_tcp, with_limits
 from testbed.report.measures import measured_flows
+from testbed.report.meeting import meetings
 from testbed.report.routing import summarise
 from testbed.report.services import service_checks, with_services
 
 SCHEMA: Final = 1
 EXIT_CODES: Final = {"pass": 0, "fail": 1, "invalid": 4}
 INTERRUPTED_EXIT_CODE: Final = 130
+ALARMS: Final = ("integrity", "exposure")
+"""Checks whose failure no lack of time explains."""
 
 
 def make_report(folder: Path) -> dict[str, Any]:
@@ -30,9 +35,11 @@ def make_report(folder: Path) -> dict[str, Any]:
 
 
 def write_report(folder: Path) -> dict[str, Any]:
-    """Judge the run directory `folder`, write its report.json and report.html, and return the former."""
+    """Judge the run directory `folder`, write its report.json and report.html, put its captures together,
+    and return the former."""
     evidence = read_evidence(folder)
     report = judge(evidence)
+    report["warnings"] += merge_captures(folder)
     (folder / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     (folder / "report.html").write_text(render(report, evidence))
     return report
@@ -56,7 +63,7 @@ def judge(evidence: Evidence) -> dict[str, Any]:
     checks = (*run_checks(evidence), *service_checks(evidence, services))
     invalid = _invalid_reasons(evidence)
     failed = [reason for check in checks for reason in check.reasons]
-    alarmed = run["ended"] == "complete" and any(check.name == "integrity" and check.reasons for check in checks)
+    alarmed = run["ended"] == "complete" and any(check.name in ALARMS and check.reasons for check in checks)
     passed = all(check.passed for check in checks)
     report = {
         "schema": SCHEMA,
@@ -83,6 +90,8 @@ def judge(evidence: Evidence) -> dict[str, Any]:
         "alarms": flows.get("alarms", []),
         "alarm_count": alarm_count(flows) if flows else 0,
         "unattributed": flows.get("unattributed", {}),
+        "exposure": evidence.exposure,
+        "meetings": meetings(plan, flows.get("flows", [])),
         "internet": with_limits(evidence.internet, evidence.ticks) if evidence.internet else None,
         "statistics": _statistics(evidence),
         "routing": summarise(plan, evidence.routing) if evidence.routing else {"by": "plan"},
@@ -113,6 +122,9 @@ def _invalid_reasons(evidence: Evidence) -> list[str]:
                 reasons.append(f"audit: too few probes on each of {len(audit[what])} {what}: let the run last longer")
     if flows is not None and not flows["valid"]:
         reasons += [f"traffic: {why}" for why in flows["invalid_reasons"] or ["not valid, no reason given"]]
+    unseen = exposure_findings(evidence.exposure)[2] if evidence.exposure else ""
+    if unseen and not over_tcp(plan.flows):
+        reasons.append(f"exposure: {unseen}")
     for flow in flows["flows"] if flows is not None and flows["valid"] else ():
         if flow["integrity"]["verdict"] == "invalid":
             reasons.append(f"traffic: flow {flow['name']} ({flow['src']}→{flow['dst']}) could not be judged")
@@ -131,7 +143,7 @@ def _run_warnings(evidence: Evidence) -> list[str]:
                 f"flow {flow['name']} was limited by its {rate['limited_by']}: {rate['in_time']:,} of {rate['due']:,} "
                 "packets left in time; its figures do not show what the network can carry"
             )
-    return warnings
+    return warnings + lost_captures(evidence.folder)
 
 
 def _audit(evidence: Evidence) -> dict[str, Any] | None:

@@ -12,7 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from testbed.report import internet
+from testbed.report.exposure import rows
 from testbed.report.html import number, verdict_sentence, worst_first
+from testbed.report.meeting import sentence
 
 LINES_SHOWN: Final = 8
 """Reasons or warnings printed; the rest are in the files."""
@@ -46,6 +48,12 @@ def _print(console: Console, report: dict[str, Any]) -> None:
         _variation(console, [flow for flow in report["flows"] if "measures" in flow])
     if report["internet"]:
         _internet(console, report["internet"])
+    if report["meetings"]:
+        console.print()
+        console.print("Sites that meet", style="bold")
+        _lines(console, [sentence(row) for row in report["meetings"]], "dim")
+    if report["exposure"]:
+        _exposure(console, report["exposure"])
     if report["routing"]["by"] == "frr":
         _routing(console, report["routing"])
     if report["warnings"]:
@@ -176,6 +184,19 @@ def _flows(console: Console, flows: list[dict[str, Any]]) -> None:
     console.print(table)
 
 
+def _exposure(console: Console, exposure: dict[str, Any]) -> None:
+    """Rows that read the same are one; the matrix of each flow by itself is in the page."""
+    table = _table(
+        f"What a listener reads, encryption={exposure['encryption']}", ["node", "run by", "packets", "flows", "reads"]
+    )
+    for row in rows(exposure):
+        style = _STYLES["fail"] if row["leak"] else "yellow" if row["level"] == "payload" else ""
+        flows = f"{row['flows']} of {row['of']}"
+        table.add_row(Text(row["node"]), row["operated_by"], number(row["packets"]), flows, Text(row["level"], style))
+    console.print()
+    console.print(table)
+
+
 def _services(console: Console, flows: list[dict[str, Any]]) -> None:
     """What calls and messages got, where there are any."""
     calls = [flow for flow in flows if "call" in flow]
@@ -222,8 +243,8 @@ def _internet(console: Console, told: dict[str, Any]) -> None:
 
 
 def _variation(console: Console, flows: list[dict[str, Any]]) -> None:
-    columns = ["flow", "loss %", "95 % interval", "PDV p99", "jitter", "reordered", "silence"]
-    table = _table("Flows: loss; variation and longest silence at a handover in ms", columns)
+    columns = ["flow", "loss %", "95 %", "PDV p99", "jitter", "reordered", "silence"]
+    table = _table("Flows: loss and its interval; variation, silence at handovers in ms", columns)
     table.columns[-1].justify = "right"
     for flow in flows:
         measures = flow["measures"]

@@ -25,11 +25,12 @@ MEANINGS: Final = {
     "REORDER_ATTACK": "It was overtaken by more packets than the links can account for.",
     "KEX_FAIL": "A key exchange failed or was tampered with. The old key stays in use.",
     "EXPOSURE": "What a listener can see without any key: addresses, sizes, timing.",
+    "UNPROTECTED": "Came in the clear, as it was sent: nothing says whether it is genuine. Believed.",
     "DUP_LINK": "A copy that the network made, as the scenario allows. Dropped; no attack.",
 }
 """One sentence or two per name, as the receiver judges (RFC 4303 for the replay window and the authentication tag)."""
 
-HARMLESS: Final = frozenset({"GENUINE", "LATE_OUTSIDE_WINDOW", "DUP_LINK", "EXPOSURE"})
+HARMLESS: Final = frozenset({"GENUINE", "LATE_OUTSIDE_WINDOW", "DUP_LINK", "EXPOSURE", "UNPROTECTED"})
 """Names that raise no alarm. Any other, known or not, does."""
 
 CAUGHT_AS: Final[dict[str, tuple[str, ...]]] = {

@@ -192,6 +192,29 @@ def test_a_rate_is_changed_without_loss_of_what_waits(namespace: Namespace, netl
         assert np.ptp(stream.arrived_ns) < 900_000_000  # at the old rate it would have taken a second
 
 
+@pytest.mark.parametrize(
+    ("impairment", "bottleneck"),
+    [(Impairment(0, 0.5, 1_000), Bottleneck(10**8, 100_000)), (Impairment(0, 0.0, 1_000), Bottleneck(400_000, 20_000))],
+)
+def test_drops_are_counted_at_the_root_whatever_queue_they_are_from(
+    impairment: Impairment, bottleneck: Bottleneck
+) -> None:
+    """By netem's loss, and by a full buffer below it: 20 of 50 packets and a few fit in."""
+    with Line(2, impairment, bottleneck) as line:
+        stream = line.stream(payload_bytes=1_000)
+        before = drops(line)
+        for _ in range(50):
+            stream.send()
+        settle([stream], 700_000_000)
+        assert 10 <= len(stream.lost) <= 40
+        assert drops(line) - before == len(stream.lost)
+
+
+def drops(line: Line) -> int:
+    (answer,) = line.netlinks[0].send([queues.held_netem(RIGHT, "node 0")])
+    return queues.parse_drops(answer)
+
+
 def test_each_code_point_has_its_band_in_both_families() -> None:
     expected = dict.fromkeys(range(64), 4) | dict.fromkeys(range(8, 40), 3)
     expected |= {44: 2, 46: 2} | dict.fromkeys(range(48, 64), 1)

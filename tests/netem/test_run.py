@@ -9,10 +9,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -23,6 +24,10 @@ from testbed.plan.inputs import elements
 from testbed.plan.model import load
 from testbed.report.results import exit_code, make_report
 from topologies.starlink_italy import scenario
+from traffic.judge import judge_capture
+from traffic.keys import load_keys
+from traffic.pcapng import read_capture
+from traffic.verdicts import Verdict
 
 SECONDS = 8
 START = "2026-06-14T06:00:08Z"  # a slot begins in the middle, at :12
@@ -38,9 +43,9 @@ def satellites() -> Any:
 def run_dir(satellites: Any, tmp_path: Path) -> Callable[..., Path]:
     numbers = itertools.count()
 
-    def make(*, readback: bool = True, **parameters: str) -> Path:
+    def make(*, readback: bool = True, pcap: bool | Literal["links"] = False, **parameters: str) -> Path:
         plan = build_plan(scenario(**parameters), *satellites, SECONDS * 10**9)
-        return rundir.create(plan, tmp_path / f"run{next(numbers)}", readback=readback)
+        return rundir.create(plan, tmp_path / f"run{next(numbers)}", readback=readback, pcap=pcap)
 
     return make
 
@@ -182,6 +187,24 @@ def test_each_attack_is_caught_and_named(run_dir: Callable[..., Path], action: s
     check = named(report, "adversary-caught")
     assert check["passed"] or not check["judged"]  # a busy machine makes the measurement invalid, not the names
     assert report["alarm_count"] >= 0.9 * sum(act["action"] == action for act in acts)  # some may be still on their way
+
+
+def test_captures_on_the_links_show_where_the_attacker_sits(run_dir: Callable[..., Path]) -> None:
+    """It flips bits at the satellites, on the way up: before them every packet is genuine, behind them some are not."""
+    report = play(partial(run_dir, adversary="bitflip", adversary_every="16", pcap="links"))
+    folder = Path(report["run_dir"])
+    keys = load_keys(folder / "keys.json")
+    forged: Counter[str] = Counter()
+    for capture in (folder / "pcap").glob("*.pcap"):
+        finding = judge_capture(list(read_capture(capture)), keys)
+        assert set(finding.verdicts) <= {Verdict.GENUINE, Verdict.FORGED}, (capture.stem, finding.verdicts)
+        forged[capture.stem.split("~")[0].split("-")[0]] += finding.verdicts[Verdict.FORGED]
+        assert "0 packets dropped by kernel" in capture.with_suffix(".log").read_text()
+    acts = len((folder / "adversary.jsonl").read_text().splitlines())
+    assert acts > 20
+    assert forged["ut"] == forged["rome"] == 0
+    assert 0.9 * acts <= forged["pop"] <= acts  # some may be still on their way
+    assert 0.9 * acts <= forged["dc"] <= acts
 
 
 def test_scapy_builds_and_sends_every_packet_with_the_same_verdicts(run_dir: Callable[..., Path]) -> None:

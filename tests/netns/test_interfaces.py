@@ -187,3 +187,24 @@ def test_a_route_may_name_the_address_that_its_own_packets_take(wired: Pair) -> 
     )
     (route,) = ip(wired.spaces[0], "route", "get", "172.16.8.1")
     assert (route["gateway"], route["prefsrc"]) == ("10.0.0.1", "172.16.0.7")
+
+
+@pytest.mark.parametrize("version", [4, 6])
+def test_what_arrives_at_an_interface_has_a_table_of_its_own_to_look_in_first(wired: Pair, version: int) -> None:
+    """As the system's own `ip` asks the kernel: from elsewhere the main table decides."""
+    space, netlink = wired.spaces[0], wired.netlinks[0]
+    near, far = ("10.0.0.1", "10.0.0.2") if version == 4 else ("fd00::1", "fd00::2")
+    network, length = ("192.0.2.0/24", 24) if version == 4 else ("2001:db8::/64", 64)
+    netlink.send(
+        [
+            links.address(5, ipaddress.ip_address(near), length),
+            links.neighbour(5, ipaddress.ip_address(far), MACS[1]),
+            links.route(ipaddress.ip_network(network), 5, ipaddress.ip_address(far), table=100),
+            links.rule_for_arrivals("a-eth0", 100, version),
+        ]
+    )
+    (rule,) = [rule for rule in ip(space, f"-{version}", "rule", "show") if rule.get("iif") == "a-eth0"]
+    assert (rule["priority"], rule["table"]) == (100, "100")
+    (route,) = ip(space, f"-{version}", "route", "show", "table", "100")
+    assert (route["dst"], route["gateway"], route["dev"]) == (network, far, "a-eth0")
+    assert network not in {found["dst"] for found in ip(space, f"-{version}", "route", "show")}

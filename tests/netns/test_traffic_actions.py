@@ -114,10 +114,11 @@ def course(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Course]:
 
 
 def check(course: Course, name: str, found: Counter[Verdict], expected: dict[str, int], acts: int = ACTS) -> None:
-    """Exactly these verdicts, and acts enough."""
+    """Exactly these verdicts, and acts enough; how sure that makes: exact binomial, one-sided (Clopper-Pearson)."""
     assert {verdict.name: count for verdict, count in found.items()} == expected, name
     assert acts >= ACTS
-    FIGURES[name] = f"{acts} acts: " + ", ".join(f"{count} {verdict}" for verdict, count in expected.items())
+    told = ", ".join(f"{count} {verdict}" for verdict, count in expected.items())
+    FIGURES[name] = f"{acts} acts: {told}; all right, so at least {0.05 ** (1 / acts):.1%} are, at 95 %"
 
 
 def belated(name: str) -> tuple[Action, ...]:

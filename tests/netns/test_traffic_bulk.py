@@ -104,6 +104,21 @@ def test_a_tap_shows_few_frames_of_a_transfer_and_all_others(lab: Lab, ports: tu
     assert 0 < len(sampled) < 3 * count / 2 / SHARE
 
 
+def test_ipv6_frames_are_sampled_too(lab: Lab) -> None:
+    lab.ip("rome", "address add 2001:db8::1/64 dev h-eth0 nodad")
+    lab.ip("router", "address add 2001:db8::2/64 dev r-eth0 nodad")
+    tap = lab.within("router", open_tap, "r-eth0")
+    thin(tap, (PORT,))
+    udp = lab.within("rome", open_udp, "2001:db8::1")
+    for number in range(4_000):
+        udp.sendto(b"x", ("2001:db8::2", PORT if number % 2 else 4500))
+    frames = [parse_frame(frame) for frame, _, _ in receive(tap)]
+    ports = [frame.destination_port for frame in frames if frame.kind is Kind.UDP]
+    assert ports.count(4500) == 2_000
+    assert 0 < ports.count(PORT) < 100
+    assert any(frame.kind is Kind.ICMP for frame in frames)  # neighbour solicitation: neither TCP nor UDP
+
+
 def test_without_ports_a_tap_shows_everything(lab: Lab) -> None:
     tap = lab.within("milan", open_tap, "h-eth0")
     thin(tap, ())

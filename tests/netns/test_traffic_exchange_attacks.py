@@ -36,7 +36,7 @@ def lab() -> Iterator[Lab]:
 def test_an_attacked_rekey_is_reported_and_the_old_keys_carry_on(
     lab: Lab, tmp_path: Path, action: str, name: str
 ) -> None:
-    threat = Threat(action, from_s=0.5)  # the first exchange is over by then
+    threat = Threat(action, from_s=1.5)  # the first exchange is over by then, on a busy machine too
     filters = [diverter(lab, threat, interface=interface) for interface in ("r-eth0", "r-eth1")]
     ways = [
         Crossing(interface, lab.within("router", open_tap, interface), lab.within("router", open_router))
@@ -49,14 +49,14 @@ def test_an_attacked_rekey_is_reported_and_the_old_keys_carry_on(
             one(on)
 
     with working(lambda stop: run_adversary(threat, ways, stop, ledger, divert=divert, start_realtime_ns=start_ns)):
-        document, _ = play(FLOWS, hosts(lab), tmp_path, 4.0, REKEYED)
+        document, _ = play(FLOWS, hosts(lab), tmp_path, 5.0, REKEYED)
     acts = [json.loads(line) for line in ledger.read_text().splitlines()]
     assert {act["action"] for act in acts} == {action}
     assert {alarm["verdict"] for alarm in document["alarms"]} - {"KEX_FAIL"} == {name} - {"KEX_FAIL"}
     assert name in {alarm["verdict"] for alarm in document["alarms"]}
     for result in document["flows"]:
         assert result["integrity"]["counts"] == {"GENUINE": result["received"]}
-        assert result["received"] == result["sent"] >= 190
+        assert result["received"] == result["sent"] > 200
 
 
 def test_without_an_attacker_the_same_rekey_succeeds(lab: Lab, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import stat
 import threading
@@ -17,9 +18,10 @@ from traffic_lab import Lab
 
 from traffic.errors import SessionError
 from traffic.flows import parse_flows
+from traffic.packets import INNER_PORT, Kind, parse_frame
 from traffic.records import NOT_RECEIVED, PACKET_DTYPE
 from traffic.session import SessionOptions, run_session
-from traffic.timestamps import open_udp
+from traffic.timestamps import open_tap, open_udp, receive
 from traffic.verdicts import Verdict
 
 pytestmark = pytest.mark.netns
@@ -63,6 +65,25 @@ def test_measured_delay_holds_the_wait_in_the_senders_own_queue(lab: Lab, tmp_pa
     assert len(rows) == 100
     expected_ns = 99 * (frame_bytes * 8 / 800_000 * 1e9 - 10e6)
     assert rows["delay_ns"][99] == pytest.approx(expected_ns, abs=30e6)
+
+
+def test_hosts_that_send_in_the_clear_are_heard_and_believed(lab: Lab, tmp_path: Path) -> None:
+    """Through a NAT that chooses its own ports, as the others: the announcement opens it."""
+    if shutil.which("iptables-legacy") is None:
+        pytest.skip("iptables-legacy is not installed")
+    lab.command("router", "iptables-legacy -t nat -A POSTROUTING -o r-eth1 -j MASQUERADE --random")
+    opened = hosts(lab, rome_inside=True, port=INNER_PORT)
+    listener = lab.within("router", open_tap, "r-eth0")
+    document, _ = play(WORKLOAD, opened, tmp_path, 1, SessionOptions(encryption="operator"))
+    assert reasons_beyond_pacing(document) == []
+    assert (document["alarms"], document["unattributed"]) == ([], {})
+    for result, expected in zip(document["flows"], (50, 50, 125, 125), strict=True):
+        assert result["sent"] == result["received"] == expected
+        assert result["integrity"] == {"verdict": "unprotected", "counts": {"UNPROTECTED": expected}}
+    frames = [parse_frame(frame) for frame, _, _ in receive(listener)]
+    assert {packet.destination_port for packet in frames if packet.kind is Kind.UDP} == {INNER_PORT}
+    assert {packet.traffic_class for packet in frames if packet.kind is Kind.UDP} == {0, 46 << 2}
+    assert json.loads((tmp_path / "keys.json").read_text()) == []
 
 
 def test_hosts_behind_a_nat_are_reached_after_their_announcement(lab: Lab, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 from traffic_lab import Lab
 
+from traffic import reception
 from traffic.keys import load_keys, wireshark_lines
 from traffic.pcapng import PcapngWriter, read_capture
 from traffic.timestamps import open_tap
@@ -59,17 +61,19 @@ def receiver(lab: Lab, keys: Path, *words: str) -> subprocess.Popen[str]:
 @contextmanager
 def capturing(lab: Lab, path: Path) -> Iterator[None]:
     """What passes at b goes into a pcap file."""
-    command = ["ip", "netns", "exec", lab.name("b"), "tcpdump", "-U", "-w", "-", "--immediate-mode", "-i", "b-eth0"]
+    command = ["ip", "netns", "exec", lab.name("b"), "tcpdump", *"-U -w - --immediate-mode -B 16384 -i b-eth0".split()]
     with path.open("wb") as file, subprocess.Popen(command, stdout=file, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         while b"listening" not in (line := process.stderr.readline()):
             assert line
-        yield
-        size = -1
-        while size != path.stat().st_size:  # until tcpdump, too, has seen it all
-            size = path.stat().st_size
-            time.sleep(0.3)
-        process.terminate()
+        try:
+            yield
+            size = -1
+            while size != path.stat().st_size:  # until tcpdump, too, has seen it all
+                size = path.stat().st_size
+                time.sleep(0.3)
+        finally:
+            process.terminate()
 
 
 def exchange(lab: Lab, keys: Path, capture: Path | None, *words: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -104,6 +108,28 @@ def test_everything_sent_arrives_genuine_and_is_measured(lab: Lab, tmp_path: Pat
     assert flow["clocks"] == "the same machine"
     assert 0 < flow["one_way_delay_ms"]["p50"] < 20
     assert flow["measures"]["loss"]["ratio"] == 0
+
+
+@pytest.mark.parametrize("synchronised", [False, True])
+def test_unlike_clocks_leave_the_variation(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, synchronised: bool
+) -> None:
+    monkeypatch.setattr(reception, "machine", lambda: 1)  # as if the receiver were another machine
+    keys = make_keys(tmp_path)
+    tap = lab.within("b", open_tap, "b-eth0")
+    arriving = reception.Reception(load_keys(keys), reception.Receiving(waiting_s=0.3), tap)
+    thread = threading.Thread(target=arriving.run)
+    thread.start()
+    flow = ("--rate", "200", "--duration", "0.5", "--size", "200")
+    traffic("send", "--keys", str(keys), "--to", B, *flow, lab=lab, name="a")
+    thread.join()
+    (told,) = reception.document(arriving, synchronised=synchronised, waiting_s=0.3)["flows"]
+    assert (told["sent"], told["received"]) == (100, 100)
+    assert (told["one_way_delay_ms"]["p50"] is None) == (not synchronised)
+    assert (told["measures"]["one_way_delay_ms"] is None) == (not synchronised)
+    assert told["measures"]["pdv_ms"]["min"] == 0
+    assert told["measures"]["pdv_ms"]["max"] > 0
+    assert told["clocks"] == ("synchronised, by the user's word" if synchronised else "unlike")
 
 
 def test_a_lossy_way_is_loss_and_no_alarm(lab: Lab, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from traffic_lab import Lab
 
 from traffic.flows import parse_flows
+from traffic.packets import NAT_T_PORT
 from traffic.session import HostSockets, Progress, SessionOptions, run_session
 from traffic.timestamps import open_tap, open_udp
 
@@ -28,11 +29,13 @@ def routed(lab: Lab) -> None:
     lab.ip("milan", "route add default via 10.0.2.1")
 
 
-def hosts(lab: Lab, *, rome_inside: bool = False, ipv6: bool = False, **milan_tap: int) -> dict[str, HostSockets]:
+def hosts(
+    lab: Lab, *, rome_inside: bool = False, ipv6: bool = False, port: int = NAT_T_PORT, **milan_tap: int
+) -> dict[str, HostSockets]:
     """Open the sockets of both hosts in their namespaces."""
     opened = {}
     for number, (name, address) in enumerate((("rome", ROME), ("milan", MILAN)), start=1):
-        udp = lab.within(name, open_udp, address, 4500, tx_stamps=True, no_checksum=True)
+        udp = lab.within(name, open_udp, address, port, tx_stamps=True, no_checksum=port == NAT_T_PORT)
         tap = lab.within(name, open_tap, "h-eth0", **(milan_tap if name == "milan" else {}))
         inner = f"fd77::{number}" if ipv6 else f"10.77.0.{number}"
         opened[name] = HostSockets(name, address, inner, rome_inside and name == "rome", udp, tap)

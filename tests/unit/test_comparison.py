@@ -120,7 +120,7 @@ def test_a_comparison_has_every_figure_of_every_system(tmp_path: Path) -> None:
 
     source = (tmp_path / "comparison.html").read_text()
     page = Page(source)
-    assert page.count("figure") == len(one["delays"]) + 2
+    assert page.count("figure") == len(one["delays"]) + 3  # round trip, availability, MOS
     assert "testbed: no such <thing>" in page.text
     assert "http" not in source.replace("http://www.w3.org/", "")
     assert page.count("script") == page.count("link") == page.count("img") == 0

@@ -12,7 +12,7 @@ import pytest
 from run_fixture import make_plan
 
 from testbed.ground.errors import InputError, MachineError
-from testbed.lab import clean, guest, place, rundir
+from testbed.lab import clean, guest, launch, place, rundir
 from testbed.lab.guest import Guest, Job
 
 
@@ -94,3 +94,9 @@ def test_a_folder_that_cannot_be_mounted_is_refused(tmp_path: Path) -> None:
         pytest.skip("no user-mode-linux here")
     with pytest.raises(InputError, match="cannot mount a path with spaces, commas or quotes"):
         Guest(Job(["true"], tmp_path, tmp_path / "a b"))
+
+
+def test_the_guest_of_a_whole_constellation_gets_more_memory(tmp_path: Path) -> None:
+    for nodes, least_mb, most_mb in ((20, 2_048, 2_048), (1_584, 2_048, 2_048), (10_512, 6_000, 6_500)):
+        (tmp_path / "job.json").write_text(json.dumps({"nodes": nodes}))
+        assert least_mb <= launch.memory_mb(tmp_path) <= most_mb  # 10,512 nodes fit in 6 GiB (docs/bench.md)

@@ -1,5 +1,6 @@
 """The checks of the audit: each passes on a good run, fails on a bad one, and blames no link without evidence."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,16 @@ def test_late_ticks_fail(files: Files, tmp_path: Path) -> None:
 def test_a_run_without_ticks_fails(files: Files, tmp_path: Path) -> None:
     files.audit |= {"ticks": 0, "tick_late_ms": None}
     assert_fails(report_of(files, tmp_path), "ticks", "player: no tick was played")
+
+
+def test_a_plan_that_changes_nothing_has_no_ticks_to_play(files: Files, tmp_path: Path) -> None:
+    """A carrier's fibre that is not cut."""
+    files.audit |= {"ticks": 0, "tick_late_ms": None}
+    plan = files.plan
+    still = plan.steps[plan.steps["time_ns"] == 0]
+    files.plan = replace(plan, steps=still, routes=tuple(route for route in plan.routes if not route.time_ns))
+    found = check(report_of(files, tmp_path), "ticks")
+    assert (found["passed"], found["judged"], found["detail"]) == (True, False, "the plan changes nothing")
 
 
 # The flows' checks

@@ -40,6 +40,9 @@ def test_the_declared_defaults():
         "lasers": False,
         "routing": "plan",
         "domains": "one",
+        "encryption": "overlay",
+        "access": "cgnat",
+        "meet": False,
         "services": "basic",
         "esn": True,
         "window": 1024,
@@ -62,6 +65,8 @@ def test_the_declared_defaults():
     }
     assert (found.access.order, found.access.outage_ns) == ("hold", 20 * MS)
     assert found.traffic == {
+        "encryption": "overlay",
+        "access": "cgnat",
         "esn": True,
         "window": 1024,
         "ledger": "auto",
@@ -184,6 +189,37 @@ def test_over_the_built_in_shells_too(tmp_path):
 def test_a_short_plan_is_a_plan():
     plan = build_plan(italy(), dense(), START_NS, S)
     assert len(plan.flows) == 6
+
+
+def test_sites_that_meet_call_each_other_over_the_hub():
+    found = scenario(meet="on")
+    assert found.traffic["hub"] == "dc-rome"
+    assert [flow["name"] for flow in found.flows(10 * 10**9)][-2:] == ["call-rome-taranto", "call-taranto-rome"]
+    assert "hub" not in scenario().traffic
+    assert scenario().translated
+    assert not scenario(access="public").translated
+
+
+@pytest.mark.parametrize(
+    ("given", "wrong"),
+    [
+        (
+            {"encryption": "operator", "routing": "frr"},
+            "encryption=operator with routing=frr is refused: use routing=plan",
+        ),
+        ({"encryption": "both", "adversary": "replay"}, "encryption=both with adversary=replay is refused"),
+        ({"access": "public", "routing": "frr"}, "access=public with routing=frr is refused: use routing=plan"),
+        ({"meet": "on", "generator": "scapy"}, "meet=on with generator=scapy is refused: use generator=struct"),
+        ({"access": "ipv6", "profile": "cnsa2"}, "access=ipv6 with profile=cnsa2 is refused: use profile=manual"),
+        (
+            {"encryption": "operator", "profile": "cnsa2"},
+            "encryption=operator with profile=cnsa2 is refused: use profile=manual",
+        ),
+    ],
+)
+def test_what_does_not_go_together_is_refused(given, wrong):
+    with pytest.raises(ScenarioError, match=wrong):
+        scenario(**given)
 
 
 @pytest.mark.parametrize("word", ["web", "cubic", "bbr"])

@@ -21,14 +21,18 @@ def kernel_says_us() -> int:
     return int(latency)
 
 
+def requests() -> int:
+    """How many descriptors of this process ask."""
+    return sum(link.readlink() == DEVICE for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
+
+
 @pytest.mark.skipif(not os.access(DEVICE, os.R_OK | os.W_OK), reason=f"{DEVICE} is root's, or not there")
 def test_the_kernel_is_asked_for_no_latency_and_let_go() -> None:
-    before = kernel_says_us()
-    assert before > 0
     with wakeful.wakeful() as awake:
         assert awake
         assert kernel_says_us() == 0
-    assert kernel_says_us() == before
+        assert requests() == 1
+    assert requests() == 0  # another run on this machine may still ask: the kernel's own word says nothing then
 
 
 def test_where_it_may_not_nothing_happens(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from traffic.tls import (
     Credentials,
     client_context,
     make_credentials,
+    rehearse,
     save_key_log,
     server_context,
 )
@@ -98,6 +99,14 @@ def test_a_page_loads_whole_over_six_post_quantum_connections(
     assert (tmp_path / "keys").read_text().count("SERVER_TRAFFIC_SECRET_0") >= len(load.handshake_ms)
     assert stat.S_IMODE((tmp_path / "keys").stat().st_mode) == 0o600
     assert stat.S_IMODE(credentials.key_file.stat().st_mode) == 0o600
+
+
+def test_a_rehearsal_agrees_on_the_group_or_says_why_not(credentials: Credentials) -> None:
+    rehearse(server_context(credentials), client_context(credentials.certificate))
+    with pytest.raises(TlsError, match="rehearsal of a handshake: TLS: no suitable key share"):
+        rehearse(server_context(credentials), client_context(credentials.certificate, "X25519"))
+    with pytest.raises(TlsError, match=f"group x25519 instead of {GROUP}"):
+        rehearse(server_context(credentials, "X25519"), client_context(credentials.certificate, "X25519"))
 
 
 @pytest.mark.parametrize("algorithm", CERTIFICATES)
