@@ -23,7 +23,9 @@ from topologies.common import (
     traffic_of,
 )
 from topologies.government import SITES, WORKLOAD, users
+from topologies.government import WORKLOADS as WORKLOADS
 from topologies.sites import VIGNA_DI_VALLE
+from topologies.threats import ATTACK
 
 NAME = "geo-milsat"
 TITLE = "Italian government over its satellites in GEO: Rome and Taranto to a data centre in Rome, via Vigna di Valle"
@@ -107,6 +109,9 @@ def scenario(**parameters: str) -> Scenario:
         sovereignty=SOVEREIGNTY,
     )
 
+
+TRIALS = {"attack": ATTACK, "control centre lost": {"lost": "gw-vigna@8-16"}}
+"""What `testbed compare` tries, each in a run of 30 s."""
 
 topos = {"geo_milsat": lambda **parameters: planned_topo(scenario, **parameters)}
 """For `mn --custom topologies/geo_milsat.py --topo geo_milsat[,parameter=value…]`."""

@@ -23,6 +23,13 @@ SITES: Final = Choice(
 WORKLOAD: Final[tuple[Parameter, ...]] = (SERVICES, INTERNET)
 """Parameters that say what runs (`Users.workload`)."""
 
+WORKLOADS: Final[Mapping[str, Mapping[str, str]]] = {
+    "government": {"services": "government"},
+    "basic": {},
+    "pages": {"internet": "web"},
+}
+"""What `testbed compare --workload` knows, in these parameters."""
+
 DATA_CENTRES: Final[Mapping[str, tuple[Site, str]]] = {
     "dc-rome": (sites.ROME, "ce-rome"),
     "dc-milan": (sites.MILAN, "ce-milan"),

@@ -31,7 +31,9 @@ from topologies.common import (
     traffic_of,
 )
 from topologies.government import SITES, WORKLOAD, users
+from topologies.government import WORKLOADS as WORKLOADS
 from topologies.sites import EUROPEAN_GATEWAYS, ROME_POP
+from topologies.threats import ATTACK
 
 NAME = "iris2"
 TITLE = "Italian government on IRIS²: Rome and Taranto to a data centre in Rome, over low and medium orbits"
@@ -133,6 +135,9 @@ def scenario(**parameters: str) -> Scenario:
         sovereignty=SOVEREIGNTY,
     )
 
+
+TRIALS = {"attack": ATTACK, "gateway lost": {"lost": "gw-fucino@8"}}
+"""What `testbed compare` tries, each in a run of 30 s."""
 
 topos = {"iris2": lambda **parameters: planned_topo(scenario, **parameters)}
 """For `mn --custom topologies/iris2.py --topo iris2[,parameter=value…]`."""

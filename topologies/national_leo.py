@@ -31,7 +31,9 @@ from topologies.common import (
     traffic_of,
 )
 from topologies.government import SITES, WORKLOAD, users
+from topologies.government import WORKLOADS as WORKLOADS
 from topologies.sites import NATIONAL_GATEWAYS, ROME_POP
+from topologies.threats import ATTACK
 
 NAME = "national-leo"
 TITLE = "Italian government on a national constellation: Rome and Taranto to a data centre in Rome, landing in Italy"
@@ -120,6 +122,9 @@ def scenario(**parameters: str) -> Scenario:
         sovereignty=SOVEREIGNTY,
     )
 
+
+TRIALS = {"attack": ATTACK, "gateway lost": {"lost": "gw-fucino@8"}}
+"""What `testbed compare` tries, each in a run of 30 s."""
 
 topos = {"national_leo": lambda **parameters: planned_topo(scenario, **parameters)}
 """For `mn --custom topologies/national_leo.py --topo national_leo[,parameter=value…]`."""

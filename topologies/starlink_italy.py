@@ -49,9 +49,11 @@ from topologies.common import (
     variation_rule,
 )
 from topologies.government import SITES, users
+from topologies.government import WORKLOADS as WORKLOADS
 from topologies.internet import INTERNET, internet
 from topologies.services import SERVICES, meeting
 from topologies.sites import FRANKFURT_POP, LANDING, MILAN_POP, STARLINK_GATEWAYS
+from topologies.threats import ATTACK
 
 NAME = "starlink-italy"
 TITLE = "Italian government on Starlink: Rome and Taranto to a data centre in Rome, via the Milan PoP"
@@ -263,6 +265,13 @@ def _rates(values: dict[str, Any]) -> Iterator[str]:
     if values["rain"] != "off":
         yield f"at each user the weather is as bad as in {values['rain']} % of the year (ITU-R P.618), all at once"
 
+
+TRIALS = {
+    "attack": ATTACK,
+    "gateway lost": {"lost": "gw-milano@8"},
+    "operator denies": {"lost": "pop-milan@8-16"},
+}
+"""What `testbed compare` tries, each in a run of 30 s."""
 
 topos = {"starlink_italy": lambda **parameters: planned_topo(scenario, **parameters)}
 """For `mn --custom topologies/starlink_italy.py --topo starlink_italy[,parameter=value…]`."""

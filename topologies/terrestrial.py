@@ -15,6 +15,7 @@ from testbed.plan.sovereignty import Sovereignty
 from testbed.plan.terrestrial import Customer, Hub, Terrestrial
 from topologies.common import CORE_BUFFER_NS, FIBRE_BPS, TRAFFIC, USER_BUFFER_NS, traffic_of
 from topologies.government import SITES, WORKLOAD, users
+from topologies.government import WORKLOADS as WORKLOADS
 
 NAME = "terrestrial"
 TITLE = "Italian government on a carrier's fibre: Rome and Taranto to a data centre in Rome, no satellites"
@@ -122,6 +123,9 @@ def _customer(host: str, site: Site, access_ns: int, up_bps: int, down_bps: int)
     hub = min(HUBS, key=lambda hub: great_circle_m(hub, site))
     return Customer(host, site, f"ce-{host}", f"pe-{hub.name}", access_ns, up_bps, down_bps)
 
+
+TRIALS = {"backbone cut": {"cut": "roma-napoli@8-18"}}
+"""What `testbed compare` tries, each in a run of 30 s."""
 
 topos = {"terrestrial": lambda **parameters: planned_topo(scenario, **parameters)}
 """For `mn --custom topologies/terrestrial.py --topo terrestrial[,parameter=value…]`."""

@@ -69,6 +69,10 @@ THREATS: Final[tuple[Parameter, ...]] = (
 )
 
 
+ATTACK: Final[Mapping[str, str]] = {"adversary": "bitflip+replay", "adversary_every": "32", "adversary_late_s": "5"}
+"""What `testbed compare` tries on every system that can be attacked."""
+
+
 def threat(values: Mapping[str, Any]) -> dict[str, Any]:
     """The attacker's part of a scenario's traffic, with the text of a user's own attack. Raises ScenarioError."""
     if "adversary" not in values:  # a topology without these parameters

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from testbed.cli import finder
 from testbed.cli.sweep import combinations
 from testbed.ground.errors import InputError
 from testbed.lab import campaign
@@ -108,6 +109,15 @@ def test_every_combination_is_tried() -> None:
         {"policy": "measured", "window": "1024"},
     ]
     assert combinations(()) == [{}]
+
+
+@pytest.mark.parametrize("name", finder.names())
+def test_what_a_topology_offers_for_comparison_it_can_do(name: str) -> None:
+    topology = finder.find(name)
+    assert "government" in topology.workloads
+    for base in topology.workloads.values():
+        for more in ({}, *topology.trials.values()):
+            assert topology.scenario(**{**base, **more}).name == name
 
 
 @pytest.mark.parametrize("text", ["policy", "policy=", "policy=a,,b"])

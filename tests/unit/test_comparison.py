@@ -17,7 +17,9 @@ from testbed.report.comparison.summary import availability, first_copies, stands
 from testbed.report.comparison.table import compare
 from testbed.report.comparison.write import write_comparison
 from testbed.report.results import make_report
+from topologies.internet import internet
 from traffic.records import NOT_RECEIVED, PACKET_DTYPE
+from traffic.web import PageLoad, parse_web, summarise_web
 
 
 def packets(lost: range | tuple[int, ...] = (), count: int = 500) -> np.ndarray:
@@ -124,6 +126,16 @@ def test_a_comparison_has_every_figure_of_every_system(tmp_path: Path) -> None:
     assert "testbed: no such <thing>" in page.text
     assert "http" not in source.replace("http://www.w3.org/", "")
     assert page.count("script") == page.count("link") == page.count("img") == 0
+
+
+def test_page_loads_are_compared(tmp_path: Path) -> None:
+    """In the words of traffic.web."""
+    (flow,) = parse_web(internet("web", "rome", "dc-rome", 20 * S), ("rome", "dc-rome"))
+    group = "X25519MLKEM768"
+    loads = [PageLoad(0, (12.0,), (40.0,), 30.0, load_ms, 2_715_000, group, 50.0) for load_ms in (600.0, 700.0, 650.0)]
+    served = {"services": [summarise_web(flow, loads)]}
+    (system,) = compare([(cell("one"), summary_of(tmp_path, "a") | {"internet": served})])["systems"]
+    assert system["figures"]["page_ms"]["mean"] == 650.0
 
 
 def test_an_invalid_run_is_in_no_figure(tmp_path: Path) -> None:

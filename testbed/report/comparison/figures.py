@@ -100,7 +100,7 @@ def _in_time(summary: Summary) -> float | None:
 
 def _page(summary: Summary) -> float | None:
     found = [
-        service.get("page_load_ms", {}).get("p50")
+        (service["load_ms"] or {}).get("p50")
         for service in (summary["internet"] or {}).get("services", ())
         if service.get("kind") == "web"
     ]
