@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
-from math import exp, lgamma, log
+from math import exp, lgamma, log, sqrt
 from typing import Any, Final
 
 import numpy as np
@@ -137,9 +137,10 @@ def _of(samples: NDArray[np.void], *, path: bool, index: int) -> NDArray[np.void
 
 
 def _witness(control: dict[str, Any], share: float = 1.0) -> dict[str, float]:
-    """Errors that the machine's own noise may explain: twice what a constant link, or chain of them, shows."""
-    shown = control["error_us"]
-    return {name: 2 * share * shown[name] if shown else 0.0 for name in ("p50", "p90")}
+    """Errors that the machine's own noise may explain: twice the most that a constant link's quantiles, or a chain's,
+    may be by what its probes show."""
+    bounds = control["bound_us"]
+    return {name: 2 * share * bounds[name] if bounds else 0.0 for name in ("p50", "p90")}
 
 
 def _finding(samples: NDArray[np.void], budget_us: dict[str, float], witness_us: dict[str, float]) -> dict[str, Any]:
@@ -190,6 +191,15 @@ def _quantiles(errors_us: NDArray[np.float64]) -> dict[str, float] | None:
     return {"p50": round(p50, 3), "p90": round(p90, 3), "p99": round(p99, 3), "max": round(most, 3)}
 
 
+def _bounds(errors_us: NDArray[np.float64]) -> dict[str, float] | None:
+    """Upper bounds of the median and the 90th percentile: order statistics two standard deviations up (97.5 %)."""
+    if not len(errors_us):
+        return None
+    shares = {"p50": 0.5, "p90": 0.9}
+    up = {name: min(share + 2 * sqrt(share * (1 - share) / len(errors_us)), 1.0) for name, share in shares.items()}
+    return {name: round(float(np.quantile(errors_us, share)), 3) for name, share in up.items()}
+
+
 def _control(evidence: Evidence) -> dict[str, Any]:
     """What the control link and the control chain show: the machine's own share."""
     found = []
@@ -198,7 +208,7 @@ def _control(evidence: Evidence) -> dict[str, Any]:
         raw = evidence.raw[mine & (evidence.raw["tx_ns"] > 0) & (evidence.raw["rx_ns"] > 0)]
         expected_ns = hops * (CONTROL_DELAY_NS + _SERIALISATION_NS)
         errors = np.abs(raw["rx_ns"] - raw["tx_ns"] - expected_ns) / 1e3
-        found.append({"samples": len(raw), "error_us": _quantiles(errors)})
+        found.append({"samples": len(raw), "error_us": _quantiles(errors), "bound_us": _bounds(errors)})
     return found[0] | {"chain": found[1] | {"hops": CONTROL_HOPS}}
 
 

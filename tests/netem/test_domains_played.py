@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from netem_line import command
-from test_routing import CENTRE
+from test_routing_played import CENTRE
 from test_run import CALM, START, from_outside, named, play
 
 from testbed.emulation.frr import config, daemons

@@ -50,6 +50,15 @@ class OldAndNew:
     def beyond_ns(self, *_: int) -> int:
         return FEEDER_NS
 
+    def latest_extra_ns(self, *_: int) -> int:
+        return 0
+
+    def earliest_extra_ns(self, *_: int) -> int:
+        return 0
+
+    def extreme_extra_ns(self, *_: int) -> tuple[int, int]:
+        return 0, 0
+
 
 def user_steps(order: Order) -> dict[tuple[str, str], Steps]:
     """Both user links of the terminal that hands over by this rule, both directions."""

@@ -207,7 +207,7 @@ def test_drops_are_counted_at_the_root_whatever_queue_they_are_from(
             stream.send()
         settle([stream], 700_000_000)
         assert 10 <= len(stream.lost) <= 40
-        assert drops(line) - before == len(stream.lost)
+        assert 0 <= drops(line) - before - len(stream.lost) <= 2  # IPv6's own packets may be lost too
 
 
 def drops(line: Line) -> int:

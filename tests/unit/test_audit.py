@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 from run_fixture import HANDOVERS_NS, MS, WINDOW_NS, S, make_plan
+from scipy import stats
 
+from testbed.emulation import audit
 from testbed.emulation.audit import MIN_SAMPLES, Evidence, judge, sample_table, tick_table
 from testbed.emulation.player import LATE_NS, Mismatch, TickRecord
 from testbed.emulation.probes import CONTROL, LINK, PATH, RAW_DTYPE
@@ -236,6 +238,14 @@ def test_noise_on_a_chain_excuses_paths_and_no_link() -> None:
     assert (findings(evidence)["valid"], failed(findings(evidence), "links")) == (True, {BUSY})
 
 
+def test_the_bounds_of_the_controls_quantiles_are_exact_ones() -> None:
+    """Of 40 probes at 1, 2, … 40 µs: as many order statistics up as a binomial's 97.5 % asks for, to one."""
+    bounds = audit._bounds(np.arange(1.0, 41.0))
+    assert bounds is not None
+    for name, share in (("p50", 0.5), ("p90", 0.9)):
+        assert bounds[name] == pytest.approx(stats.binom.ppf(0.975, 40, share) + 1, abs=1.5)
+
+
 def test_noise_on_the_control_links_alone_harms_nobody() -> None:
     evidence = perfect()
     for index in (0, 1):
@@ -319,5 +329,5 @@ def test_a_run_that_measured_nothing_can_be_told() -> None:
     empty = Evidence(np.zeros(0, RAW_DTYPE), START_NS, [], [], checked=0)
     audit = findings(empty)
     assert (audit["samples"], audit["ticks"], audit["tick_late_ms"]) == (0, 0, None)
-    nothing = {"samples": 0, "error_us": None}
+    nothing = {"samples": 0, "error_us": None, "bound_us": None}
     assert audit["control"] == nothing | {"chain": nothing | {"hops": CONTROL_HOPS}}
