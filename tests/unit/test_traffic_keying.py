@@ -47,7 +47,7 @@ def test_contradictions_are_refused_before_anything_is_sent(options: dict[str, o
 
 
 def test_the_topology_offers_the_profiles_there_are() -> None:
-    assert ("manual", *PROFILES) == common.KEYS
+    assert ("manual", *PROFILES, "strongswan") == common.KEYS
     asked = starlink_italy.scenario(profile="eu-hybrid", rekey_s="15").traffic
     options = SessionOptions(**{name: asked[name] for name in ("esn", "window", "generator", "profile", "rekey_s")})
     assert options.terms().lifetime.soft_ns == 15 * S
