@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from testbed.kernel.queues import PRIORITY_BYTES
 from testbed.plan.bounds import delays_ns, longest_lag_ns
-from testbed.plan.expected import pair_path, path_delay_ns, path_nodes, planned_loss
+from testbed.plan.expected import held_back, pair_path, path_delay_ns, path_nodes, planned_loss
 from testbed.plan.model import PathStep, Plan
 from testbed.report.evidence import Evidence
 from testbed.report.queueing import longest_wait_ns
@@ -61,6 +61,7 @@ def flow_bounds(
     explained_ns = path_delay_ns(plan, path, times_ns)
     control_ns = _control_ns(evidence)
     explained_ns[loss == 1] = np.nan
+    explained_ns[held_back(plan, path, times_ns)] = np.nan  # the plan does not say how long these wait
     step_ns = _largest_step_ns(plan, path) + queue_ns + aftermath_ns
     bounds = Bounds(
         loss=loss,

@@ -54,6 +54,31 @@ def test_held_packets_fail(files: Files, tmp_path: Path) -> None:
     assert reasons[1].startswith("traffic: flow voice-rome: REORDER_ATTACK: ")
 
 
+@pytest.mark.parametrize(("held_ms", "alarm"), [(0, False), (900, True)])
+def test_who_waits_behind_others_where_a_delay_falls_is_not_held(
+    files: Files, tmp_path: Path, held_ms: int, alarm: bool
+) -> None:
+    """Ten times the first hop takes 40 ms more for 100 ms, as with jitter; what goes in then keeps the next ones back.
+    One that is held where nothing falls is still held."""
+    steps = files.plan.steps
+    own = steps[steps["link"] == 0]
+    times_ns = np.sort(np.concatenate([np.arange(1, 11) * S + edge * MS for edge in (337, 437)]))
+    more = own[np.searchsorted(own["time_ns"], times_ns, side="right") - 1].copy()
+    assert not np.any((own["time_ns"] % S > 330 * MS) & (own["time_ns"] % S < 600 * MS) & (own["time_ns"] < 11 * S))
+    more["time_ns"] = times_ns
+    more["delay_ns"] += np.tile([40 * MS, 0], 10)
+    files.change_plan(steps=np.sort(np.concatenate([steps, more]), order=["link", "time_ns"]))
+    rows = files.packets
+    mine = (rows["flow"] == 0) & (rows["delay_ns"] > 0) & (rows["tx_ns"] > S) & (rows["tx_ns"] < 11 * S)
+    since_ns = (rows["tx_ns"] - 337 * MS) % S  # since the rise
+    rows["delay_ns"][mine & (since_ns < 100 * MS)] += 40 * MS
+    waits = mine & (since_ns >= 100 * MS) & (since_ns < 140 * MS)
+    assert np.count_nonzero(waits) >= 18
+    rows["delay_ns"][waits] += 140 * MS - since_ns[waits]
+    rows["delay_ns"][mine & (since_ns > 500 * MS) & (since_ns < 600 * MS)] += held_ms * MS
+    assert found(files, tmp_path)["voice-rome", "DELAY_ATTACK"].alarm == alarm
+
+
 def test_a_busy_machine_is_not_blamed_on_anybody(files: Files, tmp_path: Path) -> None:
     hold(files)
     files.audit |= {"valid": False, "invalid_reasons": ["starved"]}
