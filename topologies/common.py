@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from testbed.orbits.sites import Site
 from testbed.plan.delays import Overheads
 from testbed.plan.losses import NO_LOSS
 from testbed.plan.policies import POLICIES
-from testbed.plan.scenario import OUTAGES_MS, Access, Choice, Losses, Parameter, Switch, Whole
+from testbed.plan.scenario import OUTAGES_MS, Access, Choice, Gateway, Losses, Parameter, Switch, Whole
 from testbed.plan.variation import WORDS, Variation, VariationName, variation
 from topologies.threats import THREATS, threat
 
@@ -115,6 +116,24 @@ def variation_rule(values: Mapping[str, Any]) -> str:
         return WORDS[word]
     scatter = ", and packets scatter within a slot as measured (eBPF-trace)" if word == "measured" else ""
     return f"steps from slot to slot come from the satellites alone (policy={values['policy']}){scatter}"
+
+
+def gateways(
+    sites: Mapping[Site, str], mask_deg: float, pops: tuple[str, ...], feeder_bps: int = FEEDER_BPS
+) -> tuple[Gateway, ...]:
+    """A gateway at each of the sites, which stand in these countries, with fibre to these PoPs."""
+    return tuple(
+        Gateway(f"gw-{site.name}", site, mask_deg, pops, feeder_bps, country) for site, country in sites.items()
+    )
+
+
+def sky_rules(access: Access, values: Mapping[str, Any], mask_deg: float) -> Iterator[str]:
+    """What is assumed where all sites see satellites above one elevation, and the plan sets the routes."""
+    yield f"users and gateways see satellites from {mask_deg:g}° on"
+    yield from access_rules(access, values["lost"])
+    yield lasers_rule(on=values["lasers"])
+    yield ORDER_ASSUMPTIONS[values["order"]]
+    yield ROUTING_ASSUMPTIONS["plan"]
 
 
 def lasers_rule(*, on: bool) -> str:

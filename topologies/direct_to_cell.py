@@ -16,7 +16,6 @@ from testbed.plan.losses import parse_losses
 from testbed.plan.scenario import (
     Access,
     Centre,
-    Gateway,
     Parameter,
     Pop,
     Scenario,
@@ -28,7 +27,6 @@ from testbed.plan.scenario import (
 from testbed.plan.sovereignty import Sovereignty
 from topologies.common import (
     CORE_BUFFER_NS,
-    FEEDER_BPS,
     FIBRE_BPS,
     HANDOVER,
     LOST,
@@ -36,6 +34,7 @@ from topologies.common import (
     ROUTING_ASSUMPTIONS,
     TRAFFIC,
     access_rules,
+    gateways,
     traffic_of,
 )
 from topologies.services import EARTHQUAKE, JUDGED, Flow, emergency, sms, unjudged
@@ -138,10 +137,7 @@ def scenario(**parameters: str) -> Scenario:
             Terminal(site.name, site, MASK_DEG, up_bps, down_bps, bound=False, horizon=horizons.get(site.name))
             for site in (AMATRICE, ROME, IONIAN)
         ),
-        gateways=tuple(
-            Gateway(f"gw-{site.name}", site, MASK_DEG, ("pop-milan",), FEEDER_BPS, country)
-            for site, country in STARLINK_GATEWAYS.items()
-        ),
+        gateways=gateways(STARLINK_GATEWAYS, MASK_DEG, ("pop-milan",)),
         pops=(Pop("pop-milan", MILAN_POP),),
         centres=(Centre(CENTRE, ROME, "ce-rome", "pop-milan"),),
         pairs=tuple((site.name, CENTRE) for site in (AMATRICE, ROME, IONIAN)),

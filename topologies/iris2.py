@@ -13,21 +13,18 @@ from testbed.emulation.planned import planned_topo
 from testbed.orbits.lasers import RELAY_FROM_M, Lasers
 from testbed.plan.delays import Overheads
 from testbed.plan.losses import parse_losses
-from testbed.plan.scenario import Access, Choice, Gateway, Parameter, Pop, Scenario, Switch, Whole, parse_parameters
+from testbed.plan.scenario import Access, Choice, Parameter, Pop, Scenario, Switch, Whole, parse_parameters
 from testbed.plan.sovereignty import Sovereignty
 from topologies.common import (
     CORE_BUFFER_NS,
-    FEEDER_BPS,
     FIBRE_BPS,
     HANDOVER,
     LOST,
-    ORDER_ASSUMPTIONS,
     POLICY,
-    ROUTING_ASSUMPTIONS,
     TRAFFIC,
     USER_BUFFER_NS,
-    access_rules,
-    lasers_rule,
+    gateways,
+    sky_rules,
     traffic_of,
 )
 from topologies.government import SITES, WORKLOAD, users
@@ -104,10 +101,7 @@ def scenario(**parameters: str) -> Scenario:
         name=NAME,
         title=asked.title(TITLE),
         terminals=asked.terminals(mask_deg, USER_UP_BPS, USER_DOWN_BPS),
-        gateways=tuple(
-            Gateway(f"gw-{site.name}", site, mask_deg, ("pop-rome",), FEEDER_BPS, country)
-            for site, country in EUROPEAN_GATEWAYS.items()
-        ),
+        gateways=gateways(EUROPEAN_GATEWAYS, mask_deg, ("pop-rome",)),
         pops=(Pop("pop-rome", ROME_POP),),
         centres=asked.behind("pop-rome"),
         pairs=asked.pairs,
@@ -126,11 +120,7 @@ def scenario(**parameters: str) -> Scenario:
         parameters=values,
         assumptions=(
             *ASSUMPTIONS,
-            f"users and gateways see satellites from {mask_deg:g}° on",
-            *access_rules(access, values["lost"]),
-            lasers_rule(on=values["lasers"]),
-            ORDER_ASSUMPTIONS[values["order"]],
-            ROUTING_ASSUMPTIONS["plan"],
+            *sky_rules(access, values, mask_deg),
         ),
         sovereignty=SOVEREIGNTY,
     )

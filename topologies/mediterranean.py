@@ -22,7 +22,6 @@ from testbed.plan.scenario import (
     Access,
     Centre,
     Choice,
-    Gateway,
     Parameter,
     Pop,
     Scenario,
@@ -33,7 +32,6 @@ from testbed.plan.sovereignty import Sovereignty
 from testbed.plan.texts import Text
 from topologies.common import (
     CORE_BUFFER_NS,
-    FEEDER_BPS,
     FIBRE_BPS,
     HANDOVER,
     LASERS,
@@ -44,6 +42,7 @@ from topologies.common import (
     TRAFFIC,
     USER_BUFFER_NS,
     access_rules,
+    gateways,
     lasers_rule,
     traffic_of,
 )
@@ -179,10 +178,7 @@ def scenario(**parameters: str) -> Scenario:
         name=NAME,
         title=TITLE,
         terminals=(*fleet, *bases),
-        gateways=tuple(
-            Gateway(f"gw-{site.name}", site, MASK_DEG, ("pop-milan",), FEEDER_BPS, country)
-            for site, country in STARLINK_GATEWAYS.items()
-        ),
+        gateways=gateways(STARLINK_GATEWAYS, MASK_DEG, ("pop-milan",)),
         pops=(Pop("pop-milan", MILAN_POP),),
         centres=(Centre(CENTRE, SANTA_ROSA, "ce-rome", "pop-milan"),),
         pairs=tuple((one.host, CENTRE) for one in (*fleet, *bases)),

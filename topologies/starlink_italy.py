@@ -19,7 +19,6 @@ from testbed.plan.scenario import (
     Access,
     Carrier,
     Choice,
-    Gateway,
     Parameter,
     Pop,
     Scenario,
@@ -30,7 +29,6 @@ from testbed.plan.scenario import (
 from testbed.plan.sovereignty import Sovereignty
 from topologies.common import (
     CORE_BUFFER_NS,
-    FEEDER_BPS,
     FIBRE_BPS,
     HANDOVER,
     LASERS,
@@ -43,6 +41,7 @@ from topologies.common import (
     USER_BUFFER_NS,
     VARIATION,
     access_rules,
+    gateways,
     lasers_rule,
     traffic_of,
     variation_of,
@@ -184,10 +183,7 @@ def scenario(**parameters: str) -> Scenario:
         name=NAME,
         title=asked.title(TITLE),
         terminals=asked.terminals(MASK_DEG, USER_UP_BPS, USER_DOWN_BPS),
-        gateways=tuple(
-            Gateway(f"gw-{site.name}", site, MASK_DEG, tuple(pop.name for pop in pops), FEEDER_BPS, country)
-            for site, country in STARLINK_GATEWAYS.items()
-        ),
+        gateways=gateways(STARLINK_GATEWAYS, MASK_DEG, tuple(pop.name for pop in pops)),
         pops=pops,
         centres=asked.behind("pop-milan", Carrier("pe-milan", MILAN_POP) if three else None),
         pairs=asked.pairs,

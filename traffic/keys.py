@@ -7,15 +7,15 @@ what it overtakes.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from traffic.errors import ConfigurationError, SessionError
+from traffic.errors import ConfigurationError
 from traffic.esp import AES_256_GCM, KEY_BYTES, SALT_BYTES, SMALLEST_SPI, InboundSa, OutboundSa
+from traffic.private import write_private
 
 KEYS_FILE: Final = "keys.json"
 WIRESHARK_FILE: Final = "esp_sa"
@@ -119,13 +119,3 @@ def replace_keys(associations: Iterable[Association], folder: Path) -> None:
     for name in (KEYS_FILE, WIRESHARK_FILE):
         (folder / name).unlink(missing_ok=True)
     save_keys(associations, folder)
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a new file for the owner's eyes alone; raises SessionError if it exists."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        raise SessionError(f"{path}: {error.strerror}; keys are never written over others") from error
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from traffic.keys import write_private
 from traffic.packets import CANARY_BYTES, RTP_BYTES, TAG
+from traffic.private import write_private
 
 KEYS_FILE: Final = "srtp_keys.json"
 

@@ -22,7 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from traffic.errors import ConfigurationError, SessionError
+from traffic.errors import ConfigurationError
+from traffic.private import write_private
 from traffic.timestamps import NO_STAMP, SO_TIMESTAMPING, open_udp
 
 PORT: Final = 862
@@ -149,12 +150,7 @@ def _intact(data: bytes, key: bytes | None) -> bool:
 
 def write_key(path: Path) -> None:
     """A fresh HMAC key, mode 0600; raises SessionError if the file exists."""
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        raise SessionError(f"{path}: {error.strerror}; keys are never written over others") from error
-    with os.fdopen(descriptor, "w") as file:
-        file.write(os.urandom(KEY_BYTES).hex() + "\n")
+    write_private(path, os.urandom(KEY_BYTES).hex() + "\n")
 
 
 def read_key(path: Path) -> bytes:

@@ -11,7 +11,6 @@ pyOpenSSL, which takes seconds on a slow core: import it before anything is time
 from __future__ import annotations
 
 import datetime
-import os
 import select
 import socket
 import time
@@ -28,6 +27,7 @@ from OpenSSL import SSL, crypto
 from OpenSSL._util import lib  # the only way to a context's list of groups
 
 from traffic.errors import RecordAltered, ServiceError, TlsError
+from traffic.private import write_private
 
 GROUP: Final = "X25519MLKEM768"
 GROUP_CODE: Final = 0x11EC
@@ -79,7 +79,7 @@ def make_credentials(name: str, folder: Path, algorithm: str = CERTIFICATES[0]) 
     )
     pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     path = folder / f"{name}.key"
-    _write_private(path, pem)
+    write_private(path, pem)
     return Credentials(name, certificate, path)
 
 
@@ -110,17 +110,8 @@ def client_context(
 
 
 def save_key_log(lines: Iterable[bytes], path: Path) -> None:
-    """Write the secrets of connections as an NSS key log, for the owner's eyes alone; raises TlsError."""
-    _write_private(path, b"".join(line + b"\n" for line in lines))
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        raise TlsError(f"{path}: {error.strerror}; keys are never written over others") from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
+    """Write the secrets of connections as an NSS key log, for the owner's eyes alone; raises SessionError."""
+    write_private(path, b"".join(line + b"\n" for line in lines))
 
 
 def _context(groups: str) -> SSL.Context:

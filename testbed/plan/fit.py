@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from statistics import NormalDist
 from typing import Final
 
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 
 from testbed.ground.constants import NS_PER_S, SLOT_NS, SLOT_PHASE_NS
 from testbed.ground.errors import PlanError, ScenarioError
-from testbed.plan.variation import OFFSET_AT, UP_PART, Variation
+from testbed.plan.variation import OFFSET_AT, UP_PART, Variation, uniform
 
 DAY_NS: Final = 86_400 * NS_PER_S
 MS_NS: Final = 1_000_000
@@ -191,11 +190,5 @@ def fit(
 
 def _normal(seed: int, who: str, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
     """A normal variable for each integer: a stable hash of it, the seed and the name."""
-    context = blake2b(f"{seed}/{who}".encode(), digest_size=8)
-    found = np.empty(len(numbers))
-    for place, number in enumerate(numbers.tolist()):
-        one = context.copy()
-        one.update(number.to_bytes(8, "little", signed=True))
-        uniform = ((int.from_bytes(one.digest(), "little") >> 12) + 0.5) / (1 << 52)
-        found[place] = NormalDist().inv_cdf(uniform)
-    return found
+    normal = NormalDist()
+    return np.array([normal.inv_cdf(one) for one in uniform(seed, who, numbers).tolist()])

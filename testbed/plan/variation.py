@@ -95,7 +95,7 @@ class Variation:
         if self.jitter:
             cells, which = np.unique((times - SLOT_PHASE_NS) // self.period_ns, return_inverse=True)
             scale_ms = (JITTER_UP_MS if upward else JITTER_DOWN_MS) / _LAPLACE_MEAN_DIFFERENCE
-            drawn = _laplace(_uniform(seed, f"{terminal}/jitter/{'up' if upward else 'down'}", cells))
+            drawn = _laplace(uniform(seed, f"{terminal}/jitter/{'up' if upward else 'down'}", cells))
             extra_ms += (self.jitter * scale_ms * drawn)[which]
         floor_ns = self.floor_up_ns if upward else self.floor_down_ns
         return np.maximum(np.rint(extra_ms * (NS_PER_S // 1000)).astype(np.int64), -floor_ns)
@@ -126,7 +126,7 @@ def _offsets_ms(seed: int, terminal: str, slots: NDArray[np.int64]) -> NDArray[n
     weights /= np.sqrt(np.sum(weights**2))
     wanted, where = np.unique(slots[:, None] - back, return_inverse=True)
     normal = NormalDist()
-    draws = np.array([normal.inv_cdf(one) for one in _uniform(seed, f"{terminal}/slot", wanted).tolist()])
+    draws = np.array([normal.inv_cdf(one) for one in uniform(seed, f"{terminal}/slot", wanted).tolist()])
     score = np.zeros(len(slots))
     for column, weight in enumerate(weights):  # one term after the other: the same bits from every window
         score += weight * draws[where.reshape(len(slots), -1)[:, column]]
@@ -143,7 +143,7 @@ def _laplace(uniform: NDArray[np.float64]) -> NDArray[np.float64]:
     return drawn
 
 
-def _uniform(seed: int, who: str, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
+def uniform(seed: int, who: str, numbers: NDArray[np.int64]) -> NDArray[np.float64]:
     """A number in (0, 1) for each integer: a stable hash of it, the seed and the name."""
     context = blake2b(f"{seed}/{who}".encode(), digest_size=8)
     found = np.empty(len(numbers))

@@ -133,7 +133,7 @@ def test_a_delay_changed_from_outside_fails_the_audit_and_names_the_link(run_dir
         from_outside(folder, "pop-milan", "tc", "qdisc", "change", "dev", device, "root", "netem", *change)
 
     report = play(partial(run_dir, readback=False), meanwhile=meddle)
-    assert report["verdict"] in CAUGHT
+    assert exit_code(report) == CAUGHT[report["verdict"]]
     link = [reason for reason in report["reasons"] if "link" in reason]
     assert len(link) == 1
     assert "pop-milan→ce-rome" in link[0]
@@ -156,7 +156,7 @@ def test_a_change_too_small_to_measure_is_found_by_the_read_back_alone(run_dir: 
         from_outside(folder, "pop-milan", "tc", "qdisc", "change", "dev", device, "root", "netem", *change)
 
     report = play(run_dir, meanwhile=meddle)
-    assert report["verdict"] in CAUGHT
+    assert exit_code(report) == CAUGHT[report["verdict"]]
     failed = [check["name"] for check in report["checks"] if not check["passed"]]
     assert failed == ["read-back"] if report["verdict"] == "fail" else "read-back" in failed
     assert report["audit"]["readback_mismatches"] > 0

@@ -17,7 +17,7 @@ import pytest
 from traffic_hosts import MILAN, routed
 from traffic_lab import Lab
 
-from traffic.errors import TlsError
+from traffic.errors import SessionError, TlsError
 from traffic.pages import Client, Server, open_listener, open_stream
 from traffic.tls import (
     CERTIFICATES,
@@ -114,7 +114,7 @@ def test_both_kinds_of_certificate_serve(lab: Lab, tmp_path: Path, algorithm: st
     credentials = make_credentials("milan", tmp_path, algorithm)
     with serving(lab, credentials):
         assert client(lab, credentials).load(0).error is None
-    with pytest.raises(TlsError, match="never written over others"):
+    with pytest.raises(SessionError, match="never written over others"):
         make_credentials("milan", tmp_path, algorithm)
 
 
