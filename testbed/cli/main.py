@@ -18,6 +18,7 @@ COMMANDS = {
     "doctor": "testbed.cli.doctor",
     "event": "testbed.cli.event",
     "fetch": "testbed.cli.fetch",
+    "lab": "testbed.cli.lab",
     "plan": "testbed.cli.plan",
     "report": "testbed.cli.report",
     "run": "testbed.cli.run",
