@@ -150,8 +150,8 @@ def manifest(case: Case, **changes: Any) -> None:
 
 def fail_the_run(case: Case) -> None:
     assert case.files.audit is not None
-    case.files.audit["readback"]["mismatches"] = [{"link": 0, "what": "delay"}]
-    case.shown = {"verdict": "fail", "reasons": ["read-back"]}
+    held = {"a": "ut-rome", "b": "NORAD44714", "field": "delay_ns", "planned": 4_000_000, "held": 5_000_000}
+    case.files.audit["readback"]["mismatches"] = [held | {"time_ns": 12_000_000_000}]
 
 
 def unjam(case: Case) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from testbed.ground.errors import InputError
-from testbed.lab import rundir
+from testbed.lab import runs
 from testbed.lab.exercises.students import plain
 from testbed.plan import store
 from testbed.plan.model import Plan
@@ -114,7 +114,7 @@ def read(
         return Submission(Path(name), who, answers.values, (plan,), topologies=topologies)
     if kind == "campaign":
         return Submission(Path(name), who, answers.values, cells=_cells(Path(name)), topologies=topologies)
-    folder = rundir.find(name)
+    folder = runs.find(name)
     evidence = read_evidence(folder)
     report = judge(evidence)
     return Submission(folder, who, answers.values, (evidence.plan,), report, evidence.acts or (), topologies=topologies)
