@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 PAGES = Path(__file__).parents[2] / "docs" / "labs"
-_LINE = re.compile(r"^ {4,}(?P<prompt>\$ )?(?P<text>.*)$")
+_LINE = re.compile(r"^ {4,}(?P<prompt>2?\$ )?(?P<text>.*)$")
 _DONE = "typed-command-ended-with"
 _GUEST = re.compile(r"testbed (run|compare|report|lab check)\b")
 
@@ -23,6 +25,7 @@ class Typed:
     shown: list[str] = field(default_factory=list)
     code: int = -1
     came: str = ""
+    second: bool = False  # in a second terminal, while the command before plays
 
     @property
     def may_be_invalid(self) -> bool:
@@ -31,7 +34,7 @@ class Typed:
 
 
 def commands(page: str) -> list[Typed]:
-    """The commands of a page, in order: indented lines that begin with '$ '; what follows one is its output."""
+    """The commands of a page, in order: indented lines that begin with '$ ' or '2$ '; what follows one is its output."""
     found: list[Typed] = []
     block = False
     for line in (PAGES / page).read_text().splitlines():
@@ -39,7 +42,7 @@ def commands(page: str) -> list[Typed]:
         if match is None:
             block = block and not line.strip()
         elif match["prompt"]:
-            found.append(Typed(match["text"]))
+            found.append(Typed(match["text"], second=match["prompt"] == "2$ "))
             block = True
         elif block and match["text"].strip():
             found[-1].shown.append(match["text"])
@@ -52,8 +55,10 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def play(page: list[Typed], folder: Path, environment: dict[str, str]) -> list[Typed]:
-    """Type the commands in one shell in `folder`; each gets its exit code and what it printed."""
-    scripts = Path(sys.executable).parent
+    """Type the commands in one shell in `folder`, those of a second terminal in others; each gets its exit code and what
+    it printed."""
+    path = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    environment = environment | {"PATH": path, "COLUMNS": "100"}
     shell = subprocess.Popen(
         ["bash", "--norc"],
         cwd=folder,
@@ -61,16 +66,40 @@ def play(page: list[Typed], folder: Path, environment: dict[str, str]) -> list[T
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=environment | {"PATH": f"{scripts}:{environment['PATH']}", "COLUMNS": "100"},
+        env=environment,
     )
     assert shell.stdin is not None
     assert shell.stdout is not None
     with shell:
-        for typed in page:
+        for number, typed in enumerate(page):
+            if typed.second:
+                continue
             shell.stdin.write(f"{typed.command}\nlast=$?; printf '\\n%s %s\\n' {_DONE} $last; (exit $last)\n")
             shell.stdin.flush()
+            beside = list(takewhile(lambda one: one.second, page[number + 1 :]))
+            if beside:
+                _until_it_plays(folder)
+            for one in beside:
+                done = subprocess.run(
+                    ["bash", "--norc", "-c", one.command],
+                    cwd=folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                    env=environment,
+                    check=False,
+                )
+                one.came, one.code = done.stdout, done.returncode
             typed.came, typed.code = _answer(iter(shell.stdout.readline, ""))
     return page
+
+
+def _until_it_plays(folder: Path) -> None:
+    """Until a run in `folder` plays, or has ended before that was seen."""
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline and not any(folder.glob("*/live.json")) and not any(folder.glob("*/run.json")):
+        time.sleep(0.1)
 
 
 def _answer(lines: Iterator[str]) -> tuple[str, int]:
