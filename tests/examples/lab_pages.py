@@ -34,7 +34,7 @@ class Typed:
 
 
 def commands(page: str) -> list[Typed]:
-    """The commands of a page, in order: indented lines that begin with '$ ' or '2$ '; what follows one is its output."""
+    """The commands of a page, in order: indented lines behind '$ ' or '2$ '; what follows one is its output."""
     found: list[Typed] = []
     block = False
     for line in (PAGES / page).read_text().splitlines():
@@ -55,8 +55,8 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def play(page: list[Typed], folder: Path, environment: dict[str, str]) -> list[Typed]:
-    """Type the commands in one shell in `folder`, those of a second terminal in others; each gets its exit code and what
-    it printed."""
+    """Type the commands in one shell in `folder`, those of a second terminal in others; each gets its exit code and
+    what it printed."""
     path = f"{Path(sys.executable).parent}:{environment['PATH']}"
     environment = environment | {"PATH": path, "COLUMNS": "100"}
     shell = subprocess.Popen(
