@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,8 +33,11 @@ LATE = "this run has ended"
 
 
 def typed_by_anna(page: str, folder: Path) -> list[Typed]:
-    """The page's commands, typed in a folder that has the files which the pages tell to write."""
-    (folder / "answers.toml").write_text("".join(blocks("instructor.md", "toml")))
+    """The page's commands, typed in a folder like the testbed's own, with the files which the pages tell to write."""
+    (folder / ".venv").symlink_to(sys.prefix)
+    (folder / "labs").mkdir()
+    for place in (folder, folder / "labs"):
+        (place / "answers.toml").write_text("".join(blocks("instructor.md", "toml")))
     for text in blocks(page, "python"):
         (folder / "cagliari.py").write_text(text)
 
