@@ -28,7 +28,7 @@ PLAYED = tuple(lab.page for lab in BOOK if lab.page not in ROUTINE)
 ALONE = "07-three-systems.md"
 """Three runs, each tried three times where the machine is too busy: nothing beside it."""
 
-LATE = "this run has ended"
+LATE = "run has ended"
 """What a second terminal is told that a slow machine let come too late."""
 
 
@@ -55,21 +55,24 @@ def typed_by_anna(page: str, folder: Path) -> list[Typed]:
 
 
 def holds(page: str, played: list[Typed]) -> None:
-    """Each command ended as the page says, and what it shows came."""
+    """Each command ended as the page says, and what it shows came. A run that a busy machine made invalid may show
+    anything, and so may what looks into its files; the grader must not lay it to the student."""
     assert played
+    busy = False
     for typed, after in zip(played, [*played[1:], None], strict=True):
-        told = int(after.shown[0]) if after is not None and after.command == "echo $?" else 0
         where = f"{page}: $ {typed.command}\n{typed.came[-3000:]}"
         if typed.code == 4 and typed.may_be_invalid:
-            points = [line.split()[0] for line in typed.came.splitlines() if line.startswith("  ")]
-            if typed.command.startswith("testbed lab"):  # what could be judged is right
+            busy = True
+            if typed.command.startswith("testbed lab"):
+                points = [line.split()[0] for line in typed.came.splitlines() if line.startswith("  ")]
                 assert points, where
                 assert all(one == "–" or len(set(one.split("/"))) == 1 for one in points), where
             continue
-        if typed.second and typed.code == 2 and LATE in typed.came:
+        if typed.second and typed.code in (2, 4) and LATE in typed.came:
             continue
-        if typed.command == "echo $?" and played[played.index(typed) - 1].code == 4:
+        if busy and not typed.command.startswith("testbed"):
             continue
+        told = int(after.shown[0]) if after is not None and after.command == "echo $?" else 0
         assert typed.code == told, where
         assert missing(typed) == [], where
 
