@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -18,6 +17,7 @@ from traffic.adversary import Crossing, diversions, open_router, run_adversary
 from traffic.attacks import Action
 from traffic.errors import AdversaryError
 from traffic.insider import INSIDERS
+from traffic.private import write_private
 from traffic.selection import Selection
 from traffic.threat import Threat, take_threat
 from traffic.timestamps import open_tap, open_udp
@@ -151,7 +151,5 @@ def _own_actions(threat: Threat, folder: Path) -> tuple[Action, ...]:
     from traffic.own_attack import load_action  # it imports Scapy, which takes seconds in the guest
 
     path = folder / OWN_CODE
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(threat.code)
+    write_private(path, threat.code)
     return (load_action(path, threat.action),)
