@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from testbed.ground.errors import InputError, MachineError, RunError
+from testbed.lab import priority
 from testbed.lab.identity import User, give
 from testbed.lab.wakeful import wakeful
 
@@ -32,7 +33,6 @@ APT_LINE: Final = "sudo apt-get install user-mode-linux"
 _INIT: Final = Path(__file__).with_name("init.sh")
 _WATCHDOG: Final = Path(__file__).with_name("watchdog.py")
 _BOOT_TIMEOUT_S: Final = 120.0  # to the first line of the guest's own; 2 to 11 s are usual
-_PRIORITY: Final = -15  # nice value, where the caller may: the guest's timers come before the host's other work
 _CHUNK: Final = 65536
 
 Message = dict[str, Any]
@@ -125,8 +125,7 @@ class Guest:
                 cwd="/",
             )
         os.close(life_far)
-        if os.geteuid() == 0:
-            os.setpriority(os.PRIO_PROCESS, self._watchdog.pid, _PRIORITY)  # inherited by the guest it is to start
+        priority.first(self._watchdog.pid)  # inherited by the guest it is to start
         return life, channel_far, output_far
 
     def __enter__(self) -> Guest:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from testbed.lab import identity
+from testbed.lab import identity, priority
 from testbed.lab.guest import Guest, Job
 from testbed.lab.place import Place
 from testbed.lab.wakeful import wakeful
@@ -64,6 +64,7 @@ def _natively(folder: Path, log: Path, on_message: Callable[[Message], None]) ->
             cwd=project(),
         )
         far.close()
+        priority.first(runner.pid)
         with _asking(lambda: near.sendall(b'{"do": "stop"}\n')), near.makefile() as lines:
             for line in lines:
                 on_message(json.loads(line))
