@@ -16,7 +16,7 @@ import platform
 import signal
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +133,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: channel.interrupted.set())
     signal.signal(signal.SIGINT, lambda *_: channel.interrupted.set())
     if os.geteuid() == 0:
-        os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
+        with suppress(PermissionError):  # a container's root may lack CAP_SYS_NICE
+            os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
     began = time.monotonic()
     outcome: dict[str, Any]
     code = 0
