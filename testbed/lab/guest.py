@@ -34,6 +34,7 @@ _INIT: Final = Path(__file__).with_name("init.sh")
 _WATCHDOG: Final = Path(__file__).with_name("watchdog.py")
 _BOOT_TIMEOUT_S: Final = 120.0  # to the first line of the guest's own; 2 to 11 s are usual
 _CHUNK: Final = 65536
+_SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where the kernel puts its memory, unless TMPDIR says otherwise
 
 Message = dict[str, Any]
 
@@ -108,7 +109,7 @@ class Guest:
             "umid=guest",
         ]
         environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self._control)}
-        if shutil.disk_usage("/dev/shm").free < job.memory_mb << 20:  # noqa: S108 - where the kernel puts its memory
+        if not _fit_for_memory(_SHARED_MEMORY, job.memory_mb):
             environment["TMPDIR"] = str(self._control)
         with (self._control / "console.log").open("wb") as console:
             self._watchdog = subprocess.Popen(
@@ -209,3 +210,8 @@ class Guest:
     def _last_words(self) -> str:
         lines = (self._control / "console.log").read_text(errors="replace").split("\n")
         return " / ".join([line for line in lines if line.strip()][-3:]) or "(empty)"
+
+
+def _fit_for_memory(folder: Path, memory_mb: int) -> bool:
+    """Has `folder` room for a guest's memory, and may what lies there be executed? Container engines deny either."""
+    return shutil.disk_usage(folder).free >= memory_mb << 20 and not os.statvfs(folder).f_flag & os.ST_NOEXEC

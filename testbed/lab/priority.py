@@ -1,7 +1,7 @@
 """The guest before the host's other work, where the caller may say so: its timers are the measuring instrument.
 
 A nice value weighs within a session only, where the kernel shares its processors between sessions first (autogroup,
-sched(7)): a shell with ten busy processes and one with a guest at -15 get half each. So the session is given it as well.
+sched(7)): ten busy processes in one shell and a guest at -15 in another get half each. So the session is given it too.
 """
 
 from __future__ import annotations
