@@ -63,7 +63,7 @@ def command(
     faults = read_entries(events, plan) if events is not None else ()
     plan, faults = accelerated(plan, speed), accelerated_faults(faults, speed)
     folder = rundir.create(plan, out, readback=readback, pcap="links" if pcap_links else pcap, faults=faults)
-    with Follow(chosen) as follow:
+    with Follow(chosen, plain=form == "json") as follow:
         code = launch.play(folder, chosen, follow)
     _refuse_broken(folder, code)
     report = write_report(folder)

@@ -27,6 +27,8 @@ from testbed.emulation.audit import Evidence, judge, sample_table, tick_table
 from testbed.emulation.channel import Channel
 from testbed.emulation.faults import Faults
 from testbed.emulation.frr.watch import Routing
+from testbed.emulation.join.agent import Joining
+from testbed.emulation.live import Live
 from testbed.emulation.loop import run_activities
 from testbed.emulation.network import Emulation, running
 from testbed.emulation.player import ReadBack
@@ -35,6 +37,7 @@ from testbed.emulation.workload import Workload
 from testbed.ground.clock import Clock, RealClock
 from testbed.ground.constants import NS_PER_S
 from testbed.ground.errors import TestbedError
+from testbed.ground.joining import LIVE
 from testbed.ground.units import format_utc
 from testbed.plan import model
 from testbed.plan.expected import longest_flight_ns
@@ -48,10 +51,11 @@ _PRIORITY = -10  # nice value of the player: before everything else on the machi
 
 
 class Progress:
-    """Tells the other end of the channel how far the run is, and watches the clock for steps; an Activity."""
+    """Tells the other end of the channel how the run is getting on, and watches the clock for steps; an Activity."""
 
-    def __init__(self, channel: Channel, duration_ns: int) -> None:
+    def __init__(self, channel: Channel, live: Live, duration_ns: int) -> None:
         self._channel = channel
+        self._live = live
         self._duration_ns = duration_ns
         self._due_ns = 0
         self._offset_ns = clock_offset_ns()
@@ -61,7 +65,8 @@ class Progress:
         return self._due_ns if self._due_ns <= self._duration_ns else None
 
     def act(self, clock: Clock) -> None:
-        self._channel.tell(progress=clock.now_ns() / 1e9, of=self._duration_ns / 1e9)
+        now_ns = clock.now_ns()
+        self._channel.tell(progress=now_ns / 1e9, of=self._duration_ns / 1e9, live=self._live.record(now_ns))
         offset_ns = clock_offset_ns()
         self.clock_steps_ns.append(offset_ns - self._offset_ns)
         self._offset_ns = offset_ns
@@ -84,16 +89,19 @@ def play(folder: Path, channel: Channel) -> dict[str, Any]:
         prober = Prober(aims, sockets, plan.duration_ns)
         workload = stack.enter_context(Workload(wiring, folder, pcap=job["pcap"]))
         nodes = {name: node.namespace.fd for name, node in wiring.nodes.items()}
-        (folder / "live.json").write_text(json.dumps({"pid": os.getpid(), "namespaces": nodes}))
-        stack.callback((folder / "live.json").unlink)
+        joining = stack.enter_context(Joining(wiring, player, folder))
+        (folder / LIVE).write_text(json.dumps({"pid": os.getpid(), "namespaces": nodes}))
+        stack.callback((folder / LIVE).unlink)
 
         gc.collect()
         gc.freeze()  # nothing made so far is ever garbage: collections during play stay short
         monotonic_ns, realtime_ns = time.monotonic_ns() + _LEAD_NS, time.time_ns() + _LEAD_NS
+        joining.started(realtime_ns)
         workload.start(realtime_ns)
         clock = RealClock(monotonic_ns)
         channel.tell(stage="playing")
-        progress = Progress(channel, plan.duration_ns)
+        live = Live(plan, player, prober, workload.flows, workload.counts, realtime_ns)
+        progress = Progress(channel, live, plan.duration_ns)
         faults = Faults(plan, player, folder, read_faults(folder / FAULTS, plan))
         read_back = [ReadBack(player, len(plan.links), plan.duration_ns)] if job["readback"] else []
         run_activities([faults, player, prober, *routing, *read_back, progress], clock, channel.interrupted.is_set)
