@@ -10,6 +10,7 @@ from typing import Any, Final
 from testbed.orbits.lasers import Lasers
 from testbed.orbits.sites import Site
 from testbed.plan.delays import Overheads
+from testbed.plan.denial import parse_denials
 from testbed.plan.losses import parse_losses
 from testbed.plan.scenario import Access, Pop, Scenario
 from testbed.plan.sovereignty import Sovereignty
@@ -82,6 +83,7 @@ def scenario_of(system: Constellation, values: Mapping[str, Any]) -> Scenario:
         flows=lambda duration_ns: asked.workload(values, duration_ns),
         constellation=(system.satellites,),
         lost=parse_losses(values["lost"]),
+        denied=parse_denials(values["denied"]),
         lasers=system.lasers if values["lasers"] else None,
         traffic=traffic_of(values),
         parameters=dict(values),

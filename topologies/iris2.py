@@ -14,7 +14,7 @@ from testbed.orbits.lasers import RELAY_FROM_M, Lasers
 from testbed.plan.delays import Overheads
 from testbed.plan.scenario import Choice, Parameter, Scenario, Switch, Whole, parse_parameters
 from testbed.plan.sovereignty import Sovereignty
-from topologies.common import HANDOVER, LOST, POLICY, TRAFFIC
+from topologies.common import DENIAL, DENIED, HANDOVER, LOST, POLICY, TRAFFIC
 from topologies.constellation import Constellation, scenario_of
 from topologies.government import SITES, WORKLOAD
 from topologies.government import WORKLOADS as WORKLOADS
@@ -46,6 +46,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Whole("mask_deg", "25", "least elevation of a satellite, degrees, for users and gateways", 5, 40),
     Switch("lasers", "off", "links between satellites, the low and the medium orbits included"),
     LOST,
+    DENIED,
     *WORKLOAD,
     *TRAFFIC,
 )
@@ -91,7 +92,7 @@ def scenario(**parameters: str) -> Scenario:
     return scenario_of(system, values)
 
 
-TRIALS = {"attack": ATTACK, "gateway lost": {"lost": "gw-fucino@8"}}
+TRIALS = {"attack": ATTACK, "gateway lost": {"lost": "gw-fucino@8"}, "operator denies": DENIAL}
 """What `testbed compare` tries, each in a run of 30 s."""
 
 topos = {"iris2": lambda **parameters: planned_topo(scenario, **parameters)}

@@ -12,7 +12,7 @@ from testbed.emulation.planned import planned_topo
 from testbed.plan.delays import Overheads
 from testbed.plan.scenario import Parameter, Scenario, Whole, parse_parameters
 from testbed.plan.sovereignty import Sovereignty
-from topologies.common import HANDOVER, LASERS, LOST, POLICY, TRAFFIC
+from topologies.common import DENIED, HANDOVER, LASERS, LOST, POLICY, TRAFFIC
 from topologies.constellation import Constellation, scenario_of
 from topologies.government import SITES, WORKLOAD
 from topologies.government import WORKLOADS as WORKLOADS
@@ -29,6 +29,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Whole("mask_deg", "10", "least elevation of a satellite, degrees, for users and gateways", 5, 40),
     LASERS,
     LOST,
+    DENIED,
     *WORKLOAD,
     *TRAFFIC,
 )

@@ -105,13 +105,12 @@ def test_each_is_registered_and_has_its_page(name: str) -> None:
     module = topology(name)
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["testbed.topologies"][module.NAME] == f"topologies.{name}:scenario"
-    folder = "topologies" if module.NAME == "starlink-italy" else "systems"
-    page = (PROJECT / "docs" / folder / f"{module.NAME}.md").read_text()
+    page = (PROJECT / "docs/systems" / f"{module.NAME}.md").read_text()
     shared = (PROJECT / "docs/systems/README.md").read_text()
-    first = (PROJECT / "docs/topologies/starlink-italy.md").read_text()  # parameters of the traffic are told there
-    assert f"({'' if folder == 'systems' else '../topologies/'}{module.NAME}.md)" in shared
+    first = (PROJECT / "docs/systems/starlink-italy.md").read_text()  # parameters of the traffic are told there
+    assert f"({module.NAME}.md)" in shared
     for parameter in module.PARAMETERS:
-        told = page if folder == "topologies" else page + shared + first
+        told = page if module.NAME == "starlink-italy" else page + shared + first
         assert f"`{parameter.name}" in told, f"{module.NAME}: parameter {parameter.name} is not on its page"
 
 
