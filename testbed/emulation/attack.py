@@ -79,7 +79,9 @@ def _gateway_ways(plan: Plan) -> Iterator[_Way]:
 
 def _fibre_ways(plan: Plan) -> Iterator[_Way]:
     """At the router where the fibre from a PoP ends, so outside the operator's NAT: up from the PoP, down from all
-    others."""
+    others. Where no PoP is, at the edge of each data centre: up from the carrier, down from the centre's hosts."""
+    if not any(node.role == "pop" for node in plan.nodes):
+        yield from _edge_ways(plan)
     for link in plan.links:
         if link.kind == "fibre" and plan.node(link.a).role == "pop" and plan.node(link.b).role == "router":
             yield link.b, link.a, False
@@ -87,6 +89,16 @@ def _fibre_ways(plan: Plan) -> Iterator[_Way]:
             others += [lan.host for lan in plan.lans if lan.router == link.b]
             for other in others:
                 yield link.b, other, True
+
+
+def _edge_ways(plan: Plan) -> Iterator[_Way]:
+    """At the routers of those hosts that audited pairs lead to."""
+    centres = {path[0].nodes[-1] for path in plan.paths[::2]}
+    homes = {lan.router: lan.host for lan in plan.lans if lan.host in centres}
+    for link in plan.links:
+        if link.b in homes:
+            yield link.b, link.a, False
+            yield link.b, homes[link.b], True
 
 
 def attack(
