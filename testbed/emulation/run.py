@@ -31,6 +31,7 @@ from testbed.emulation.loop import run_activities
 from testbed.emulation.network import Emulation, running
 from testbed.emulation.player import ReadBack
 from testbed.emulation.probes import Prober, open_socket
+from testbed.emulation.selection import Selection
 from testbed.emulation.workload import Workload
 from testbed.ground.clock import Clock, RealClock
 from testbed.ground.constants import NS_PER_S
@@ -82,6 +83,7 @@ def play(folder: Path, channel: Channel) -> dict[str, Any]:
         sockets = control.sockets() | {name: open_socket(node) for name, node in wiring.nodes.items()}
         aims = [*targets.link_targets(wiring), *targets.path_targets(wiring), *targets.control_targets()]
         prober = Prober(aims, sockets, plan.duration_ns)
+        selecting = [stack.enter_context(Selection(wiring, folder, plan.duration_ns))] if plan.uplinks else []
         workload = stack.enter_context(Workload(wiring, folder, pcap=job["pcap"]))
         nodes = {name: node.namespace.fd for name, node in wiring.nodes.items()}
         (folder / "live.json").write_text(json.dumps({"pid": os.getpid(), "namespaces": nodes}))
@@ -91,12 +93,15 @@ def play(folder: Path, channel: Channel) -> dict[str, Any]:
         gc.freeze()  # nothing made so far is ever garbage: collections during play stay short
         monotonic_ns, realtime_ns = time.monotonic_ns() + _LEAD_NS, time.time_ns() + _LEAD_NS
         workload.start(realtime_ns)
+        for selection in selecting:
+            selection.start(realtime_ns)
         clock = RealClock(monotonic_ns)
         channel.tell(stage="playing")
         progress = Progress(channel, plan.duration_ns)
         faults = Faults(plan, player, folder, read_faults(folder / FAULTS, plan))
         read_back = [ReadBack(player, len(plan.links), plan.duration_ns)] if job["readback"] else []
-        run_activities([faults, player, prober, *routing, *read_back, progress], clock, channel.interrupted.is_set)
+        playing = [faults, player, *selecting, prober, *routing, *read_back, progress]
+        run_activities(playing, clock, channel.interrupted.is_set)
         interrupted = channel.interrupted.is_set()
         played_ns = min(clock.now_ns(), plan.duration_ns)
 
@@ -113,6 +118,8 @@ def play(folder: Path, channel: Channel) -> dict[str, Any]:
         )
         for watched in routing:
             watched.finish()
+        for selection in selecting:
+            selection.finish()
         plan = with_routing(with_faults(plan, folder), folder)
         samples = sample_table(plan, evidence)
         np.save(folder / "samples.npy", samples)

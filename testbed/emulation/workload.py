@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from testbed.emulation import probes, tunnels
+from testbed.emulation import bfd, probes, tunnels
 from testbed.emulation.attack import attack, threat_of
 from testbed.emulation.capture import capture
 from testbed.emulation.children import Child
@@ -49,17 +49,24 @@ class Workload:
         options = dict(plan.traffic)
         kernels = overlay.take(options)
         options.pop("access", None)  # the wiring's
+        options.pop("selection", None)  # the run's
+        options.pop("duplicated", None)
         tunnels.check_sizes(plan)
         extent = wanted(options)
         self._threat = threat_of(plan, options)
         if options.get("duplicates"):  # else links make no copies, and every copy is a replay
             options["longest_lag_ns"] = longest_lag_ns(plan, PRIORITY_BYTES)
+        asking = (bfd.PORT,) if wiring.uplinks else ()
         try:
             protected, services = split(plan.flows)
             self._flows = parse_flows(protected, wiring.lans)
             self._internet = Internet(wiring, folder, services)
             self._options = SessionOptions(
-                clear_udp_ports=(probes.PORT, *self._internet.clear_udp_ports),
+                clear_udp_ports=(
+                    probes.PORT,
+                    *asking,
+                    *self._internet.clear_udp_ports,
+                ),
                 clear_tcp_ports=self._internet.clear_tcp_ports,
                 **options,
             )

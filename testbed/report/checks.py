@@ -22,6 +22,7 @@ from testbed.report.internet import encrypted, over_tcp, queues_behind
 from testbed.report.internet import findings as internet_findings
 from testbed.report.ledger import Scores, score
 from testbed.report.routing import leaked
+from testbed.report.selection import findings as selection_findings
 from testbed.report.words import CAUGHT_AS, HARMLESS
 from traffic.checker import Finding
 from traffic.verdicts import Verdict
@@ -48,11 +49,12 @@ class Check:
 
 
 def run_checks(evidence: Evidence) -> tuple[Check, ...]:
-    """Every check, in the order of AUDIT_CHECKS, "announcements" where there is BGP, TRAFFIC_CHECKS, "ledger" where one
-    was kept, "internet" where there are services over TCP, and "exposure" where nodes were tapped."""
+    """Every check, in the order of AUDIT_CHECKS, "failover" where hosts have several systems, "announcements" where
+    there is BGP, TRAFFIC_CHECKS, "ledger" where one was kept, "internet" where there are services over TCP, and
+    "exposure" where nodes were tapped."""
     audited, traffic = _audit_checks(evidence), _traffic_checks(evidence)
     beside = (*_internet_checks(evidence), *_exposure_checks(evidence))
-    return *audited, *_domain_checks(evidence), *traffic, *beside
+    return *audited, *_failover_checks(evidence), *_domain_checks(evidence), *traffic, *beside
 
 
 def _audit_checks(evidence: Evidence) -> Iterator[Check]:
@@ -65,6 +67,17 @@ def _audit_checks(evidence: Evidence) -> Iterator[Check]:
     yield _unplanned_losses(audit)
     yield _read_back(audit)
     yield _ticks(audit, evidence.plan)
+
+
+def _failover_checks(evidence: Evidence) -> Iterator[Check]:
+    """Traffic left every path that broke, and returned when it was mended, within what was promised."""
+    if not evidence.plan.uplinks:
+        return
+    if evidence.audit is None or not evidence.audit["valid"] or evidence.chosen is None:
+        yield from _unjudged(("failover",), "the audit is not valid" if evidence.chosen else "the run left no choices")
+        return
+    reasons, detail = selection_findings(evidence.plan, evidence.chosen)
+    yield _verdict("failover", reasons, detail)
 
 
 def _domain_checks(evidence: Evidence) -> Iterator[Check]:
