@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import ipaddress
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -50,7 +51,7 @@ class Workload:
         kernels = overlay.take(options)
         options.pop("access", None)  # the wiring's
         options.pop("selection", None)  # the run's
-        options.pop("duplicated", None)
+        options["duplicated"] = tuple(options.get("duplicated", ()))
         tunnels.check_sizes(plan)
         extent = wanted(options)
         self._threat = threat_of(plan, options)
@@ -149,7 +150,15 @@ class Workload:
             tap = open_tap(node.intfList()[0].name)
         thin(tap, self._internet.crowded_ports)
         inside = self._overlay is None and self._wiring.plan.node(name).inside
-        return HostSockets(name=name, address=str(outer), inner=lan.inner, inside=inside, udp=udp, tap=tap)
+        found = HostSockets(name=name, address=str(outer), inner=lan.inner, inside=inside, udp=udp, tap=tap)
+        return self._twofold(found) if self._options.duplicated else found
+
+    def _twofold(self, host: HostSockets) -> HostSockets:
+        """With what it takes to send and receive second copies."""
+        other = str(self._wiring.uplinks.other(self._wiring.lans[host.name]))
+        with self._wiring.nodes[host.name].namespace.entered():
+            second = open_udp(other, self._options.port, no_checksum=True)
+        return replace(host, second=second, other=other)
 
     def _capture(self, node: str, interface: str, name: str) -> None:
         """What arrives and leaves at an interface, until the run ends."""

@@ -302,7 +302,10 @@ def _flow_loss(evidence: Evidence, flows: dict[str, Any]) -> Check:
     for number, flow in enumerate(flows["flows"]):
         tx_ns = lost_tx_ns(evidence.packets[evidence.packets["flow"] == number])
         lost += len(tx_ns)
-        tx_ns = tx_ns[~planned_loss(tolerant, flow["src"], flow["dst"], tx_ns)]
+        planned = planned_loss(tolerant, flow["src"], flow["dst"], tx_ns)
+        if declared.get(flow["name"], flow).get("dscp") in plan.traffic.get("duplicated", ()):  # both copies were lost
+            planned &= planned_loss(tolerant, flow["src"], flow["dst"], tx_ns, second=True)
+        tx_ns = tx_ns[~planned]
         if len(tx_ns) and queues_behind(declared.get(flow["name"], flow), plan.flows):
             queued += len(tx_ns)
         elif len(tx_ns):
