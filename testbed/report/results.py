@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from testbed.ground.units import format_utc
+from testbed.plan.chosen import system_of
 from testbed.report.blind import findings
 from testbed.report.captures import lost_captures, merge_captures
 from testbed.report.checks import alarm_count, run_checks
@@ -21,6 +22,7 @@ from testbed.report.internet import limits, over_tcp, with_limits
 from testbed.report.measures import measured_flows
 from testbed.report.meeting import meetings
 from testbed.report.routing import summarise
+from testbed.report.selection import summary as selection_summary
 from testbed.report.services import service_checks, with_services
 from traffic.checker import Finding
 
@@ -98,6 +100,7 @@ def judge(evidence: Evidence) -> dict[str, Any]:
         "internet": with_limits(evidence.internet, evidence.ticks) if evidence.internet else None,
         "statistics": _statistics(found),
         "routing": summarise(plan, evidence.routing) if evidence.routing else {"by": "plan"},
+        "selection": selection_summary(evidence, services) if evidence.chosen else None,
         "events": _events(evidence),
         "checks": [
             {"name": check.name, "passed": check.passed, "judged": check.judged, "detail": check.detail}
@@ -181,7 +184,9 @@ def _path(evidence: Evidence, row: dict[str, Any]) -> dict[str, Any]:
         "planned_p50_ms": float(np.median(steady["planned_ns"])) / 1e6 if len(steady) else None,
         "measured_p50_ms": float(np.median(steady["delay_ns"])) / 1e6 if len(steady) else None,
     }
-    return {**row, "path": list(evidence.plan.paths[row["path"]][0].nodes), **medians}
+    plan = evidence.plan
+    system = {"system": system_of(plan, plan.paths[row["path"]])} if plan.uplinks else {}
+    return {**row, "path": list(plan.paths[row["path"]][0].nodes), **system, **medians}
 
 
 def _steady(samples: Any) -> Any:
