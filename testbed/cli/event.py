@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from testbed.ground.errors import InputError, RunError
-from testbed.lab import rundir
+from testbed.lab import runs
 from testbed.plan.faults import INBOX, LOG, parse_fault
 from testbed.plan.model import load
 
@@ -45,17 +45,19 @@ def command(
     testbed event latest jam 40.5 17.2 300 --loss 0.3
     testbed event latest rain ut-rome --loss 0.05 --rate 0.5
     """
-    folder = rundir.find(run)
-    if not (folder / "live.json").exists():
-        raise InputError(f"{folder}: not a live run: events are for a run that plays now")
+    folder = runs.find_live(run)
     entry = {"kind": kind} | _target(kind, target)
     options = {"for": lasting, "loss": loss, "rate": rate, "delay": delay, "cause": cause}
     entry |= {name: value for name, value in options.items() if value is not None}
     parse_fault(entry, load(folder / "plan"), where="event")
     name = secrets.token_hex(4)
     waiting = folder / INBOX / f"{name}.part"
-    waiting.write_text(json.dumps(entry))
-    waiting.rename(waiting.with_suffix(".json"))
+    try:
+        waiting.write_text(json.dumps(entry))
+        waiting.rename(waiting.with_suffix(".json"))
+    except PermissionError:
+        owner = folder.stat().st_uid
+        raise InputError(f"{folder}: another user's run (uid {owner}): only its owner may join it") from None
     told = _answer(folder, name)
     if told["act"] == "refused":
         raise InputError(str(told["why"]))

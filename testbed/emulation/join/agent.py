@@ -86,7 +86,7 @@ class _Agent:
             raise _Ended
 
         signal.signal(signal.SIGTERM, end)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, lambda *_: None)  # not ignored: the commands would inherit that
         try:
             die_with_parent(os.getppid(), signal.SIGTERM)
             if door is not None:
