@@ -22,6 +22,7 @@ COMMANDS = {
     "exec": "testbed.cli.exec",
     "fetch": "testbed.cli.fetch",
     "inspect": "testbed.cli.inspect",
+    "lab": "testbed.cli.lab",
     "plan": "testbed.cli.plan",
     "report": "testbed.cli.report",
     "run": "testbed.cli.run",
