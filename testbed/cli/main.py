@@ -26,6 +26,7 @@ COMMANDS = {
     "topologies": "testbed.cli.topologies",
     "traffic": "testbed.cli.traffic",
     "validate": "testbed.cli.validate",
+    "web": "testbed.cli.web",
 }
 
 
