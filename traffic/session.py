@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
@@ -42,8 +42,9 @@ Generator = Literal["struct", "scapy"]
 Encryption = Literal["overlay", "operator", "both"]
 """Whose it is: the hosts' own (overlay), the operator's alone, under which the hosts send in the clear, or both."""
 
-Progress = Callable[[Mapping[str, int]], None]
-"""Called about once a second with {"time_ns", "sent", "arrived", "alarms"}; time_ns is schedule time."""
+Progress = Callable[[Mapping[str, Any]], None]
+"""Called about once a second with {"time_ns", "sent", "arrived", "alarms", "flows"}; time_ns is schedule time, flows
+has (sent, arrived intact, alarms that name it) of each."""
 
 WAITING_TIME_NS: Final = 1_500_000_000
 """A packet that has not arrived this long after the last one left is lost (RFC 7680, 2.6)."""

@@ -84,6 +84,7 @@ class Prober:
             if learner.learns and teacher.kind == PATH and teacher.sender == learner.learns
         }
         self._taught: dict[int, int] = {}  # the latest probe that taught, by path
+        self._newest: dict[int, int] = {}  # the probe that has arrived last, by path
 
     def due_ns(self) -> int | None:
         return self._due_ns if self._targets and self._due_ns < self._until_ns else None
@@ -119,6 +120,8 @@ class Prober:
                 if number >= len(self._sent):
                     continue
                 self._rx[number] = time_ns
+                if self._sent[number][0] == PATH:
+                    self._newest[self._sent[number][1]] = number
                 self._learn(name, number, (address[0], address[1]))
 
     def _learn(self, receiver: str, number: int, address: tuple[str, int]) -> None:
@@ -129,6 +132,12 @@ class Prober:
         if learner is not None and number >= self._taught.get(path, 0):
             self._taught[path] = number
             learner.address = address
+
+    def newest(self, path: int) -> tuple[int, int] | None:
+        """When the latest probe of a path that has arrived was sent, CLOCK_REALTIME, and how long it took; in ns."""
+        number = self._newest.get(path, -1)
+        sent_ns, arrived_ns = self._tx.get(number, 0), self._rx.get(number, 0)
+        return (sent_ns, arrived_ns - sent_ns) if sent_ns and arrived_ns else None
 
     def raw(self) -> NDArray[np.void]:
         """All probes, shape (n,), of RAW_DTYPE."""

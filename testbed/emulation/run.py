@@ -27,6 +27,7 @@ from testbed.emulation.audit import Evidence, judge, sample_table, tick_table
 from testbed.emulation.channel import Channel
 from testbed.emulation.faults import Faults
 from testbed.emulation.frr.watch import Routing
+from testbed.emulation.live import Live
 from testbed.emulation.loop import run_activities
 from testbed.emulation.network import Emulation, running
 from testbed.emulation.player import ReadBack
@@ -48,10 +49,11 @@ _PRIORITY = -10  # nice value of the player: before everything else on the machi
 
 
 class Progress:
-    """Tells the other end of the channel how far the run is, and watches the clock for steps; an Activity."""
+    """Tells the other end of the channel how the run is getting on, and watches the clock for steps; an Activity."""
 
-    def __init__(self, channel: Channel, duration_ns: int) -> None:
+    def __init__(self, channel: Channel, live: Live, duration_ns: int) -> None:
         self._channel = channel
+        self._live = live
         self._duration_ns = duration_ns
         self._due_ns = 0
         self._offset_ns = clock_offset_ns()
@@ -61,7 +63,8 @@ class Progress:
         return self._due_ns if self._due_ns <= self._duration_ns else None
 
     def act(self, clock: Clock) -> None:
-        self._channel.tell(progress=clock.now_ns() / 1e9, of=self._duration_ns / 1e9)
+        now_ns = clock.now_ns()
+        self._channel.tell(progress=now_ns / 1e9, of=self._duration_ns / 1e9, live=self._live.record(now_ns))
         offset_ns = clock_offset_ns()
         self.clock_steps_ns.append(offset_ns - self._offset_ns)
         self._offset_ns = offset_ns
@@ -93,7 +96,8 @@ def play(folder: Path, channel: Channel) -> dict[str, Any]:
         workload.start(realtime_ns)
         clock = RealClock(monotonic_ns)
         channel.tell(stage="playing")
-        progress = Progress(channel, plan.duration_ns)
+        live = Live(plan, player, prober, workload.flows, workload.counts, realtime_ns)
+        progress = Progress(channel, live, plan.duration_ns)
         faults = Faults(plan, player, folder, read_faults(folder / FAULTS, plan))
         read_back = [ReadBack(player, len(plan.links), plan.duration_ns)] if job["readback"] else []
         run_activities([faults, player, prober, *routing, *read_back, progress], clock, channel.interrupted.is_set)

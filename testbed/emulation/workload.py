@@ -16,6 +16,7 @@ from testbed.emulation.children import Child
 from testbed.emulation.exposure import Exposure
 from testbed.emulation.internet import Internet, split
 from testbed.emulation.ledger import Ledger, wanted
+from testbed.emulation.live import Counts
 from testbed.emulation.swan import overlay
 from testbed.emulation.swan.overlay import Overlay
 from testbed.emulation.wiring import Wiring
@@ -82,6 +83,8 @@ class Workload:
             self._stack.callback(self._overlay.close)
         self._hosts = {name: self._open(name) for name in _endpoints(self._flows)}
         self._canaries = make_canaries(self._flows)
+        self.flows = tuple(flow.name for flow in self._flows)
+        self.counts = Counts(len(self.flows))
         self._exposure = Exposure(wiring, self._flows, self._canaries)
         self._ledger = Ledger(wiring, self._flows, folder, extent) if extent != "off" and self._flows else None
         if self._ledger is not None:
@@ -115,7 +118,7 @@ class Workload:
         if self._ledger is not None:
             self._ledger.start(realtime_ns, stop_ns)
         work = (self._flows, self._options, self._hosts, realtime_ns, stop_ns, self._folder)
-        self._session = Child("traffic", lambda: run_session(*work, canaries=self._canaries))
+        self._session = Child("traffic", lambda: run_session(*work, self.counts.take, self._canaries))
         self._stack.callback(self._session.kill)
         end_ns = realtime_ns + stop_ns + WAITING_TIME_NS
         self._listening = Child("exposure", lambda: self._exposure.listen(realtime_ns, end_ns, self._folder))

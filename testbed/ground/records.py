@@ -5,6 +5,7 @@ plan.parquet                     the same as one table
 manifest.json                    what reproduces the run
 faults.json, inbox/              faults known beforehand, and those to begin now
 faults.jsonl                     each fault's beginning and end
+live.json, progress.json         while it plays: see joining
 run.json                         where and when it was played, and whether it ended by itself
 samples.npy                      one row per audit probe (SAMPLE_DTYPE)
 ticks.npy                        one row per tick of the player (TICK_DTYPE)

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from testbed.ground.joining import forget_progress, write_progress
 from testbed.lab import identity
 from testbed.lab.guest import Guest, Job
 from testbed.lab.place import Place
@@ -30,9 +31,23 @@ Message = dict[str, Any]
 def play(folder: Path, place: Place, on_message: Callable[[Message], None]) -> int:
     """Play a run directory to its end; returns the runner's exit code.
 
-    `on_message` gets progress. Interrupted (Ctrl-C, SIGTERM), the runner is asked to stop and to keep what it has.
+    `on_message` gets progress; its newest record is kept in the run directory. Interrupted (Ctrl-C, SIGTERM), the
+    runner is asked to stop and to keep what it has.
     """
     log = folder / "runner.log"
+
+    def take(message: Message) -> None:
+        if "live" in message:
+            write_progress(folder, message["live"])
+        on_message(message)
+
+    try:
+        return _play(folder, place, log, take)
+    finally:
+        forget_progress(folder)
+
+
+def _play(folder: Path, place: Place, log: Path, on_message: Callable[[Message], None]) -> int:
     if place == "native":
         with wakeful():
             return _natively(folder, log, on_message)
