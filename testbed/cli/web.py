@@ -1,4 +1,4 @@
-"""testbed web: the dashboard of a run that has ended; and that of a live one, for `testbed run --web`."""
+"""testbed web: the dashboard of a run; and the one beside a run, for `testbed run --web`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 
-from testbed.ground.errors import InputError
 from testbed.lab import rundir
 from testbed.lab.web.beside import Beside
 from testbed.lab.web.listen import DEFAULT, Listening, listen
@@ -27,7 +26,7 @@ from testbed.plan.model import Plan, load
 )
 @click.option("--listen", "where", default=DEFAULT, show_default=True, metavar="ADDRESS:PORT")
 def command(run: str, catalogues: tuple[str, ...], where: str) -> None:
-    """Show RUN (a run directory, or 'latest') again in the browser, until Ctrl-C.
+    """Show RUN (a run directory, or 'latest') in the browser until Ctrl-C: live while it plays, afterwards again.
 
     \b
     testbed web latest
@@ -36,10 +35,6 @@ def command(run: str, catalogues: tuple[str, ...], where: str) -> None:
     from testbed.lab.web.serve import foreground  # slow to import: only where it is asked for
 
     folder = rundir.find(run)
-    if (folder / "live.json").exists():
-        raise InputError(
-            f"{folder} still plays: its dashboard is that of 'testbed run --web'; afterwards this shows it"
-        )
     plan = load(folder / "plan")
     _sample(folder, plan, catalogues)
     listening = listen(where)

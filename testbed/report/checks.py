@@ -15,7 +15,6 @@ import numpy as np
 
 from testbed.plan.expected import planned_loss
 from testbed.plan.model import Plan
-from testbed.report.blind import findings
 from testbed.report.evidence import Evidence, lost_tx_ns
 from testbed.report.exposure import findings as exposure_findings
 from testbed.report.internet import encrypted, over_tcp, queues_behind
@@ -47,10 +46,13 @@ class Check:
     judged: bool = True
 
 
-def run_checks(evidence: Evidence) -> tuple[Check, ...]:
+def run_checks(evidence: Evidence, found: Sequence[tuple[str, Finding]]) -> tuple[Check, ...]:
     """Every check, in the order of AUDIT_CHECKS, "announcements" where there is BGP, TRAFFIC_CHECKS, "ledger" where one
-    was kept, "internet" where there are services over TCP, and "exposure" where nodes were tapped."""
-    audited, traffic = _audit_checks(evidence), _traffic_checks(evidence)
+    was kept, "internet" where there are services over TCP, and "exposure" where nodes were tapped.
+
+    `found`: what the blind checker says (`blind.findings`).
+    """
+    audited, traffic = _audit_checks(evidence), _traffic_checks(evidence, found)
     beside = (*_internet_checks(evidence), *_exposure_checks(evidence))
     return *audited, *_domain_checks(evidence), *traffic, *beside
 
@@ -83,7 +85,7 @@ def _domain_checks(evidence: Evidence) -> Iterator[Check]:
     yield Check("announcements", not reasons, detail, tuple(reasons))
 
 
-def _traffic_checks(evidence: Evidence) -> Iterator[Check]:
+def _traffic_checks(evidence: Evidence, found: Sequence[tuple[str, Finding]]) -> Iterator[Check]:
     flows = evidence.flows
     if not encrypted(evidence.plan.flows):
         for name in TRAFFIC_CHECKS:
@@ -101,7 +103,6 @@ def _traffic_checks(evidence: Evidence) -> Iterator[Check]:
         return
     yield integrity
     yield _flow_loss(evidence, flows)
-    found = findings(evidence)
     yield _statistics(evidence, found)
     yield _adversary_caught(evidence, flows, found)
     yield from _ledger(evidence, found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from testbed.report.measures import measured_flows
 from testbed.report.meeting import meetings
 from testbed.report.routing import summarise
 from testbed.report.services import service_checks, with_services
+from traffic.checker import Finding
 
 SCHEMA: Final = 1
 EXIT_CODES: Final = {"pass": 0, "fail": 1, "invalid": 4}
@@ -60,7 +62,8 @@ def judge(evidence: Evidence) -> dict[str, Any]:
     """
     plan, run, flows = evidence.plan, evidence.run, evidence.flows or {}
     services = with_services(evidence, measured_flows(evidence))
-    checks = (*run_checks(evidence), *service_checks(evidence, services))
+    found = findings(evidence)
+    checks = (*run_checks(evidence, found), *service_checks(evidence, services))
     invalid = _invalid_reasons(evidence)
     failed = [reason for check in checks for reason in check.reasons]
     alarmed = run["ended"] == "complete" and any(check.name in ALARMS and check.reasons for check in checks)
@@ -93,7 +96,7 @@ def judge(evidence: Evidence) -> dict[str, Any]:
         "exposure": evidence.exposure,
         "meetings": meetings(plan, flows.get("flows", [])),
         "internet": with_limits(evidence.internet, evidence.ticks) if evidence.internet else None,
-        "statistics": _statistics(evidence),
+        "statistics": _statistics(found),
         "routing": summarise(plan, evidence.routing) if evidence.routing else {"by": "plan"},
         "events": _events(evidence),
         "checks": [
@@ -194,7 +197,7 @@ def _quantiles_us(samples: Any) -> dict[str, float | None]:
     return {"p50": float(p50), "p90": float(p90), "p99": float(p99), "max": float(top)}
 
 
-def _statistics(evidence: Evidence) -> list[dict[str, Any]]:
+def _statistics(found: Sequence[tuple[str, Finding]]) -> list[dict[str, Any]]:
     """The blind checker's findings, flow by flow."""
     return [
         {
@@ -206,7 +209,7 @@ def _statistics(evidence: Evidence) -> list[dict[str, Any]]:
             "total": finding.total,
             "detail": finding.detail,
         }
-        for name, finding in findings(evidence)
+        for name, finding in found
     ]
 
 

@@ -13,8 +13,9 @@ from rich.text import Text
 
 from testbed.report import internet
 from testbed.report.exposure import rows
-from testbed.report.html import number, verdict_sentence, worst_first
+from testbed.report.html import verdict_sentence, worst_first
 from testbed.report.meeting import sentence
+from testbed.report.pages import number
 
 LINES_SHOWN: Final = 8
 """Reasons or warnings printed; the rest are in the files."""

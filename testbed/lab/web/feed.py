@@ -9,13 +9,16 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
 
+from testbed.ground.joining import read_progress
+from testbed.lab.web.measured import measured, report
 from testbed.plan.faults import LOG
+from testbed.plan.model import Plan
 
 MOST_PAST: Final = 3_600
 """Assumption: a page draws the measured delays of the last hour, one a second."""
 
 _MOST_WAITING: Final = 500  # messages that a page has not taken; then it is cut off
-_LOOK_S: Final = 0.5  # at the faults' log
+_LOOK_S: Final = 0.5  # at the faults' log; twice as often at the run's own record
 
 Message = dict[str, Any]
 
@@ -41,9 +44,12 @@ class Feed:
         if "live" in message:
             live = message["live"]
             self._past.append((live["time_s"], [path["measured_ms"] for path in live["paths"]]))
-        for kind in ("stage", "live", "ended"):
+        for kind in ("stage", "live"):
             if kind in message:
                 self._newest[kind] = message
+        if "ended" in message:  # who comes now is shown it again
+            self._live = False
+            self._newest.clear()
         self._send(message)
 
     async def follow_faults(self) -> None:
@@ -53,6 +59,19 @@ class Feed:
                 self._faults.append(line)
                 self._send({"fault": line})
             await asyncio.sleep(_LOOK_S)
+
+    async def follow_progress(self, plan: Plan) -> None:
+        """Tell each record of a run that another process plays, and its end, until cancelled."""
+        told_s = -1.0
+        while self._live:
+            record = await asyncio.to_thread(read_progress, self._folder)
+            if record is not None and record["time_s"] != told_s:
+                told_s = record["time_s"]
+                self.tell({"progress": told_s, "of": record["of_s"], "live": record})
+            elif record is None and (found := report(self._folder)) is not None:
+                everything = await asyncio.to_thread(measured, plan, self._folder)
+                self.tell({"ended": found["verdict"], "measured": everything})
+            await asyncio.sleep(_LOOK_S / 2)
 
     async def listen(self) -> AsyncIterator[str]:
         """All that a page is told, from what it has missed to the end of the feed."""

@@ -1,4 +1,4 @@
-"""The dashboard's server: in the foreground for a run that has ended, or as a process of its own beside a live one.
+"""The dashboard's server: in the foreground for any run, or as a process of its own beside the one that its command plays.
 
 python -m testbed.lab.web.serve RUN FD
 
@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import uvicorn
 
+from testbed.ground.joining import LIVE
 from testbed.lab.web.app import make_app
 from testbed.lab.web.feed import Feed
 from testbed.lab.web.guard import Guard
@@ -33,10 +34,12 @@ _GRACE_S: Final = 2  # for pages to take what waits
 
 
 def foreground(plan: Plan, folder: Path, listening: Listening) -> None:
-    """Show an ended run until Ctrl-C or SIGTERM."""
-    feed = Feed(folder, live=False)
+    """Show a run until Ctrl-C or SIGTERM: again, or live if it plays now."""
+    live = (folder / LIVE).exists()
+    feed = Feed(folder, live=live)
+    following = [feed.follow_progress(plan)] if live else []
     with suppress(KeyboardInterrupt):
-        asyncio.run(_serve(plan, folder, listening, feed, feed.follow_faults()))
+        asyncio.run(_serve(plan, folder, listening, feed, *following, feed.follow_faults()))
 
 
 async def _serve(

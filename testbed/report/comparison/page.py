@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Final
-
-import jinja2
-from markupsafe import Markup
 
 from testbed.report.comparison import plots
 from testbed.report.comparison.text import figure_text, recovery_text, shown_figures, verdicts_text
-from testbed.report.html import number
+from testbed.report.pages import fill
 
 PICTURED: Final = ("round_trip_ms", "available_percent", "mos", "page_ms")
 """Figures with a picture of their own."""
@@ -33,16 +29,9 @@ SOVEREIGNTY_ROWS: Final = {
 
 def render(document: dict[str, Any]) -> str:
     """The HTML of what `table.compare` made."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([Path(__file__).parent, Path(__file__).parents[1]]),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "svg": Markup}
     systems = document["systems"]
-    return environment.get_template("comparison.html.j2").render(
+    return fill(
+        "comparison/comparison.html.j2",
         systems=systems,
         cells=document["cells"],
         figures=[

@@ -66,7 +66,7 @@ def _figure(document: dict[str, Any], figure: dict[str, Any]) -> Plot:
             if found is not None:
                 colour, _ = _look(number)
                 axes.errorbar([number], [found["mean"]], yerr=[found["half"] or 0.0], fmt="o", color=colour, capsize=4)
-        axes.set_xticks(range(len(names)), names, rotation=18, ha="right", fontsize=10)
+        axes.set_xticks(range(len(names)), names, rotation=18, ha="right")
         axes.set_xlim(-0.5, len(names) - 0.5)
         bottom, top = axes.get_ylim()
         axes.set_ylim(min(0.0, bottom) if figure["key"] != "mos" else 1.0, top if figure["key"] != "mos" else 4.5)
