@@ -17,6 +17,8 @@ from testbed.cli.web import dashboard
 from testbed.emulation.frr.daemons import Installation
 from testbed.ground.errors import InputError, RunError
 from testbed.lab import launch, place, rundir
+from testbed.lab.web.listen import DEFAULT
+from testbed.lab.web.listen import listen as listen_on
 from testbed.plan.accelerate import accelerated, accelerated_faults
 from testbed.plan.faults import read_entries
 from testbed.plan.store import read_parquet
@@ -67,13 +69,15 @@ def command(
     if listen is not None and not web:
         raise click.UsageError("--listen is where the dashboard listens: give --web too")
     chosen = place.choose(where)
+    listening = listen_on(listen or DEFAULT) if web else None
     plan = read_parquet(plan_file) if plan_file is not None else make_plan(str(topology), **asked)
     if plan.routing == "frr":
         Installation.find()
     faults = read_entries(events, plan) if events is not None else ()
     plan, faults = accelerated(plan, speed), accelerated_faults(faults, speed)
     folder = rundir.create(plan, out, readback=readback, pcap="links" if pcap_links else pcap, faults=faults)
-    with dashboard(folder, plan, asked["catalogues"], listen) if web else nullcontext(_nobody) as tell:
+    shown = nullcontext(_nobody) if listening is None else dashboard(folder, plan, asked["catalogues"], listening)
+    with shown as tell:
         with Follow(chosen) as follow:
             code = launch.play(folder, chosen, _both(follow, tell))
         _refuse_broken(folder, code)

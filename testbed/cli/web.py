@@ -35,9 +35,9 @@ def command(run: str, catalogues: tuple[str, ...], where: str) -> None:
     from testbed.lab.web.serve import foreground  # slow to import: only where it is asked for
 
     folder = rundir.find(run)
+    listening = listen(where)
     plan = load(folder / "plan")
     _sample(folder, plan, catalogues)
-    listening = listen(where)
     _tell(listening)
     click.echo("Ctrl-C ends it", err=True)
     foreground(plan, folder, listening)
@@ -45,10 +45,9 @@ def command(run: str, catalogues: tuple[str, ...], where: str) -> None:
 
 @contextmanager
 def dashboard(
-    folder: Path, plan: Plan, catalogues: Sequence[str], where: str | None
+    folder: Path, plan: Plan, catalogues: Sequence[str], listening: Listening
 ) -> Iterator[Callable[[dict[str, Any]], None]]:
     """The dashboard beside a run for the time of the block; what it gives is told the runner's messages."""
-    listening = listen(where or DEFAULT)
     _sample(folder, plan, catalogues)
     with Beside(folder, listening) as beside:
         _tell(listening)

@@ -44,7 +44,7 @@ class Beside:
         self._pipe = self._server.stdin.fileno()
         os.set_blocking(self._pipe, False)
         self._pending = b""
-        self.tell({"token": listening.token, "hosts": sorted(listening.hosts)})
+        self.tell({"address": listening.address, "port": listening.port, "token": listening.token})
 
     def __enter__(self) -> Beside:
         return self

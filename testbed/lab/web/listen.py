@@ -20,23 +20,28 @@ _TOKEN_BYTES: Final = 16  # 128 bits: nobody guesses it
 
 @dataclass(frozen=True)
 class Listening:
-    """An open socket, the token, and what a Host header may say."""
+    """An open socket and where it is, the token, and what a Host header may say."""
 
     socket: socket.socket
+    address: str
+    port: int
     token: str
-    hosts: frozenset[str]
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The names under which the page answers."""
+        return frozenset(f"{name}:{self.port}" for name in (*LOOPBACK, _written(self.address)))
 
     @property
     def url(self) -> str:
         """What a person opens."""
-        address, port = self.socket.getsockname()[:2]
-        shown = "127.0.0.1" if ipaddress.ip_address(address).is_unspecified else address
-        return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/{self.token}/"
+        everywhere = ipaddress.ip_address(self.address).is_unspecified
+        return f"http://{LOOPBACK[0] if everywhere else _written(self.address)}:{self.port}/{self.token}/"
 
     @property
     def loopback(self) -> bool:
         """Is it out of reach of other machines?"""
-        return ipaddress.ip_address(self.socket.getsockname()[0]).is_loopback
+        return ipaddress.ip_address(self.address).is_loopback
 
 
 def listen(where: str) -> Listening:
@@ -54,10 +59,8 @@ def listen(where: str) -> Listening:
         opened = socket.create_server((address, number), family=family)
     except OSError as error:
         raise InputError(f"--listen {where}: {error.strerror}: choose another address or port") from None
-    return Listening(opened, secrets.token_urlsafe(_TOKEN_BYTES), _hosts(address, opened.getsockname()[1]))
+    return Listening(opened, address, opened.getsockname()[1], secrets.token_urlsafe(_TOKEN_BYTES))
 
 
-def _hosts(address: str, port: int) -> frozenset[str]:
-    """What a Host header may say of a page that listens there."""
-    written = f"[{address}]" if ":" in address else address
-    return frozenset(f"{name}:{port}" for name in (*LOOPBACK, written))
+def _written(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

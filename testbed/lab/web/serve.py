@@ -1,9 +1,9 @@
-"""The dashboard's server: in the foreground for any run, or as a process of its own beside the one that its command plays.
+"""The dashboard's server: in the foreground for any run, or as a process of its own beside the run of its command.
 
 python -m testbed.lab.web.serve RUN FD
 
-FD: the socket it is to listen on. Standard input is lines of JSON: first {"token", "hosts"}, then the runner's
-messages as they come. The end of standard input is the end of the server: it never outlives the run's command.
+FD: the socket it is to listen on. Standard input is lines of JSON: first {"address", "port", "token"}, then the
+runner's messages as they come. The end of standard input is the end of the server: it never outlives the run's command.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ async def _beside(folder: Path, descriptor: int) -> None:
     lines = asyncio.StreamReader(_MOST_LINE)
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
     settings = json.loads(await lines.readline())
-    listening = Listening(socket.socket(fileno=descriptor), settings["token"], frozenset(settings["hosts"]))
+    listening = Listening(socket.socket(fileno=descriptor), settings["address"], settings["port"], settings["token"])
     feed = Feed(folder, live=True)
     plan = load(folder / "plan")
     await _serve(plan, folder, listening, feed, feed.follow_faults(), _told(plan, folder, feed, lines))
