@@ -13,11 +13,15 @@ from testbed.ground.errors import TestbedError
 
 COMMANDS = {
     "bench": "testbed.cli.bench",
+    "capture": "testbed.cli.capture",
     "clean": "testbed.cli.clean",
     "compare": "testbed.cli.compare",
     "doctor": "testbed.cli.doctor",
     "event": "testbed.cli.event",
+    "events": "testbed.cli.events",
+    "exec": "testbed.cli.exec",
     "fetch": "testbed.cli.fetch",
+    "inspect": "testbed.cli.inspect",
     "plan": "testbed.cli.plan",
     "report": "testbed.cli.report",
     "run": "testbed.cli.run",

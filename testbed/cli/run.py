@@ -78,7 +78,7 @@ def command(
     folder = rundir.create(plan, out, readback=readback, pcap="links" if pcap_links else pcap, faults=faults)
     shown = nullcontext(_nobody) if listening is None else dashboard(folder, plan, asked["catalogues"], listening)
     with shown as tell:
-        with Follow(chosen) as follow:
+        with Follow(chosen, plain=form == "json") as follow:
             code = launch.play(folder, chosen, _both(follow, tell))
         _refuse_broken(folder, code)
         report = write_report(folder)

@@ -6,7 +6,6 @@ probe of each path, and counts that the traffic's process leaves in memory that 
 
 from __future__ import annotations
 
-import mmap
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -16,6 +15,7 @@ import numpy as np
 
 from testbed.emulation.player import Player
 from testbed.emulation.probes import Prober
+from testbed.emulation.shared import shared
 from testbed.ground.constants import SLOT_NS, SLOT_PHASE_NS
 from testbed.ground.units import format_utc
 from testbed.plan.model import PathStep, Plan
@@ -30,7 +30,7 @@ class Counts:
     """Packets of each flow as the traffic's process counts them, in memory shared with those who forked it."""
 
     def __init__(self, flows: int) -> None:
-        self._table = np.frombuffer(mmap.mmap(-1, 8 * (3 * flows + 1)), np.int64)
+        self._table = shared(np.zeros(3 * flows + 1, np.int64))
 
     def take(self, progress: Mapping[str, Any]) -> None:
         """What `traffic.session` tells: called in its process."""

@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from testbed.emulation.shared import shared
 from testbed.emulation.state import Links, State
 from testbed.emulation.timeline import Tick
 from testbed.emulation.wiring import LinkEnd
@@ -71,7 +72,7 @@ class Player:
         self._sockets = sockets
         self._next = 0
         everything = np.arange(len(ends))
-        self._held = state.wanted(everything)
+        self._held = shared(state.wanted(everything))  # for `testbed inspect`, which a process beside us answers
         self._lit = state.up(everything)
         self._rows = rows.changes([end.index for end in ends])
         names = sorted({end.node for end in ends})
@@ -113,6 +114,10 @@ class Player:
         """What netem is to hold now at the sending end of a link."""
         held = self._held[link]
         return Impairment(int(held["delay_ns"]), int(held["loss"]) / queues.LOSS_MAX, int(held["limit"]))
+
+    def wanted_rate_bps(self, link: int) -> int:
+        """The rate that its bottleneck is to have now."""
+        return int(self._held[link]["rate_bps"])
 
     def _apply(self, clock: Clock, links: Links, routes: Iterable[tuple[str, list[Message]]]) -> int:
         """First what must be there before packets come, then the routes, then what goes; returns how many messages."""

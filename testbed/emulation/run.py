@@ -27,6 +27,7 @@ from testbed.emulation.audit import Evidence, judge, sample_table, tick_table
 from testbed.emulation.channel import Channel
 from testbed.emulation.faults import Faults
 from testbed.emulation.frr.watch import Routing
+from testbed.emulation.join.agent import Joining
 from testbed.emulation.live import Live
 from testbed.emulation.loop import run_activities
 from testbed.emulation.network import Emulation, running
@@ -36,6 +37,7 @@ from testbed.emulation.workload import Workload
 from testbed.ground.clock import Clock, RealClock
 from testbed.ground.constants import NS_PER_S
 from testbed.ground.errors import TestbedError
+from testbed.ground.joining import LIVE
 from testbed.ground.units import format_utc
 from testbed.plan import model
 from testbed.plan.expected import longest_flight_ns
@@ -87,12 +89,14 @@ def play(folder: Path, channel: Channel) -> dict[str, Any]:
         prober = Prober(aims, sockets, plan.duration_ns)
         workload = stack.enter_context(Workload(wiring, folder, pcap=job["pcap"]))
         nodes = {name: node.namespace.fd for name, node in wiring.nodes.items()}
-        (folder / "live.json").write_text(json.dumps({"pid": os.getpid(), "namespaces": nodes}))
-        stack.callback((folder / "live.json").unlink)
+        joining = stack.enter_context(Joining(wiring, player, folder))
+        (folder / LIVE).write_text(json.dumps({"pid": os.getpid(), "namespaces": nodes}))
+        stack.callback((folder / LIVE).unlink)
 
         gc.collect()
         gc.freeze()  # nothing made so far is ever garbage: collections during play stay short
         monotonic_ns, realtime_ns = time.monotonic_ns() + _LEAD_NS, time.time_ns() + _LEAD_NS
+        joining.started(realtime_ns)
         workload.start(realtime_ns)
         clock = RealClock(monotonic_ns)
         channel.tell(stage="playing")

@@ -5,8 +5,10 @@ The standard library alone: `testbed exec` answers within 300 ms.
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +19,21 @@ LIVE: Final = "live.json"
 PROGRESS: Final = "progress.json"
 """The newest record of what the run tells of itself (docs/live.md), replaced once a second; for its owner."""
 
-PRESENT_ONLY_LIVE: Final = (LIVE, PROGRESS)
+DOOR: Final = "join"
+"""Unix socket by which `testbed exec` and the like come in; for its owner."""
+
+CONSOLE: Final = "TESTBED_JOIN"
+"""Environment variable of the guest's runner: the console behind which the host has that socket."""
+
+PRESENT_ONLY_LIVE: Final = (LIVE, PROGRESS, DOOR)
+
+
+def nearest(word: str, known: Sequence[str]) -> str:
+    """Behind a name that is not known: which may have been meant; else which there are."""
+    matches = difflib.get_close_matches(word, known, n=3)
+    if matches:
+        return ": did you mean " + " or ".join(f"'{match}'" for match in matches) + "?"
+    return f": there is {', '.join(known[:8])}{', …' if len(known) > 8 else ''}"
 
 
 def write_progress(folder: Path, record: dict[str, Any]) -> None:

@@ -35,6 +35,9 @@ _BOOT_TIMEOUT_S: Final = 120.0  # to the first line of the guest's own; 2 to 11 
 _PRIORITY: Final = -15  # nice value, where the caller may: the guest's timers come before the host's other work
 _CHUNK: Final = 65536
 
+JOINING: Final = "/dev/tty3"
+"""Inside: the console behind which `Guest.joining` is."""
+
 Message = dict[str, Any]
 
 
@@ -72,9 +75,9 @@ class Guest:
         self._pending = b""
         self._awake = ExitStack()
         self._awake.enter_context(wakeful())
-        self._life, channel_far, output_far = self._start(job, user)
-        channel_far.close()
-        output_far.close()
+        self._life, *far_ends = self._start(job, user)
+        for far in far_ends:
+            far.close()
 
     def _write_init(self, job: Job, *, terminal: bool) -> None:
         settings = {
@@ -88,11 +91,12 @@ class Guest:
         init.write_text("\n".join(lines))
         init.chmod(0o755)
 
-    def _start(self, job: Job, user: User | None) -> tuple[int, socket.socket, socket.socket]:
+    def _start(self, job: Job, user: User | None) -> tuple[int, socket.socket, socket.socket, socket.socket]:
         self.channel, channel_far = socket.socketpair()
         self.output, output_far = socket.socketpair()
+        self.joining, joining_far = socket.socketpair()
         life_far, life = os.pipe()
-        consoles = [channel_far.fileno(), output_far.fileno()]
+        consoles = [channel_far.fileno(), output_far.fileno(), joining_far.fileno()]
         kernel = [
             KERNEL,
             f"mem={job.memory_mb}M",
@@ -127,7 +131,7 @@ class Guest:
         os.close(life_far)
         if os.geteuid() == 0:
             os.setpriority(os.PRIO_PROCESS, self._watchdog.pid, _PRIORITY)  # inherited by the guest it is to start
-        return life, channel_far, output_far
+        return life, channel_far, output_far, joining_far
 
     def __enter__(self) -> Guest:
         return self
@@ -143,8 +147,8 @@ class Guest:
         self._life = -1
         self._watchdog.wait()
         self._awake.close()
-        self.channel.close()
-        self.output.close()
+        for console in (self.channel, self.output, self.joining):
+            console.close()
         if self._user is not None:
             give(self._folder, User(os.geteuid(), os.getegid()))
 

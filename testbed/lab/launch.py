@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from testbed.ground.joining import forget_progress, write_progress
+from testbed.ground.joining import CONSOLE, forget_progress, write_progress
 from testbed.lab import identity
-from testbed.lab.guest import Guest, Job
+from testbed.lab.guest import JOINING, Guest, Job
 from testbed.lab.place import Place
+from testbed.lab.relay import Relay
 from testbed.lab.wakeful import wakeful
 
 RUNNER: Final = "testbed.emulation.run"
@@ -52,9 +53,13 @@ def _play(folder: Path, place: Place, log: Path, on_message: Callable[[Message],
         with wakeful():
             return _natively(folder, log, on_message)
     with log.open("wb") as output:
-        command = [sys.executable, "-m", RUNNER, str(folder)]
+        command = ["env", f"{CONSOLE}={JOINING}", sys.executable, "-m", RUNNER, str(folder)]
         job = Job(command, project(), folder, memory_mb=memory_mb(folder))
-        with Guest(job, identity.ordinary_user(folder)) as guest, _asking(lambda: guest.send({"do": "stop"})):
+        with (
+            Guest(job, identity.ordinary_user(folder)) as guest,
+            Relay(folder, guest.joining),
+            _asking(lambda: guest.send({"do": "stop"})),
+        ):
             return guest.serve(on_message, output.write)
 
 

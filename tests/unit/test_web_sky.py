@@ -19,9 +19,12 @@ from testbed.ground.constants import EARTH_MEAN_RADIUS_M
 from testbed.ground.errors import PlanError
 from testbed.lab.web import measured, sky
 from testbed.lab.web.scene import scene
+from testbed.orbits.sites import Site
+from testbed.orbits.walker import Shell
 from testbed.plan.expected import path_delay_ns
 from testbed.plan.faults import parse_fault
 from testbed.plan.model import Event
+from testbed.plan.shells import Shells, shells_plan
 from testbed.report.results import write_report
 
 NEAR = 1e-4
@@ -91,6 +94,15 @@ def test_the_catalogue_is_found_by_the_manifest(tmp_path: Path, monkeypatch: pyt
     assert made is not None
     assert len(made) == 5
     assert sky.catalogue_of(plan()) is None  # a plan without orbits
+
+
+def test_shells_of_a_topologys_own_are_made_again(tmp_path: Path) -> None:
+    asked = Shells("own", "Own", (Shell("A", 550e3, 53.0, 8, 8, 1),), (Site("a", 40.0, 10.0), Site("b", 42.0, 12.0)))
+    made = shells_plan(asked, plan().start_ns, 5 * S, 1_000_000_000, 0)
+    found = sky.catalogue_of(made)
+    assert found is not None
+    assert found.sha256 == made.manifest["catalogue"]["sha256"]
+    assert sky.write_sky(made, found, tmp_path).satellites == 64
 
 
 def test_the_page_gets_the_plans_delays() -> None:

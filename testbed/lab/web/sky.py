@@ -6,6 +6,7 @@ geodetic latitude and longitude, as long as 1 + height / mean Earth radius. Betw
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -21,6 +22,7 @@ from testbed.ground.errors import PlanError
 from testbed.orbits.catalogue import Catalogue
 from testbed.orbits.frames import subpoint
 from testbed.orbits.propagate import Ephemeris
+from testbed.orbits.walker import Shell, walker_catalogue
 from testbed.plan.inputs import elements
 from testbed.plan.model import Plan
 
@@ -60,6 +62,9 @@ def catalogue_of(plan: Plan, named: Sequence[str] = ()) -> Catalogue | None:
     told: dict[str, Any] = plan.manifest.get("catalogue", {})
     if not told:
         return None
+    if "shells" in plan.manifest:
+        shells = [Shell(**shell) for shell in plan.manifest["shells"]]
+        return walker_catalogue(shells, plan.start_ns, source=str(told["source"]))
     names = list(named)
     if not names:
         for part in told["parts"]:
@@ -75,8 +80,6 @@ def _same_file(path: Path, sha256: str) -> bool:
     if not path.is_file():
         return False
     if path.suffix == ".gz":
-        import gzip
-
         with gzip.open(path) as file:
             return hashlib.sha256(file.read()).hexdigest() == sha256
     return hashlib.sha256(path.read_bytes()).hexdigest() == sha256
