@@ -13,9 +13,6 @@ from testbed.report.internet import rows as service_rows
 from testbed.report.pages import fill
 from testbed.report.words import HARMLESS, MEANINGS
 
-ROWS_SHOWN: Final = 12
-"""Longer tables show this many rows and fold the rest away."""
-
 PLACES: Final = {
     "native": {"name": "Native", "kernel": "the machine's own kernel,"},
     "uml": {"name": "Guest", "kernel": "user-mode Linux"},
@@ -39,7 +36,6 @@ def render(report: dict[str, Any], evidence: Evidence) -> str:
         delay_plots=plots.delay_plots(evidence),
         fidelity_plots=fidelity,
         flow_plots=plots.flow_plots(evidence),
-        rows_shown=ROWS_SHOWN,
     )
 
 

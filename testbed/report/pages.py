@@ -12,6 +12,9 @@ from markupsafe import Markup
 TEMPLATES: Final = Path(__file__).parent
 """Templates are named by their path under this folder."""
 
+ROWS_SHOWN: Final = 12
+"""Longer tables and lists show this many rows and fold the rest away."""
+
 
 def fill(template: str, **values: Any) -> str:
     """The HTML of a template; raises jinja2.UndefinedError where it asks for a value that is not given."""
@@ -32,5 +35,6 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals["rows_shown"] = ROWS_SHOWN
     environment.filters |= {"number": number, "svg": Markup}
     return environment

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+CONTRAST = 4.5
+"""Least contrast of text to what is behind it: WCAG 2.2, success criterion 1.4.3 (AA)."""
+
 SMALLEST_PX = 11.0
 """Assumption: smaller text is not read on a phone. In figures it is the size on the screen that counts."""
 
 _PROBLEMS = """
-smallest => {
+([smallest, contrast]) => {
   const found = [];
   const shown = element => element.checkVisibility({ visibilityProperty: true });
   const name = element => element.tagName.toLowerCase() + (element.id ? "#" + element.id : "")
@@ -38,6 +41,29 @@ smallest => {
   for (const figure of document.querySelectorAll("figure"))
     if (!figure.querySelector("svg, img, canvas")) found.push(`${name(figure)} shows nothing`);
 
+  const pixel = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+  const known = new Map();
+  const rgba = css => {
+    if (!known.has(css)) {
+      pixel.clearRect(0, 0, 1, 1);
+      pixel.fillStyle = css;
+      pixel.fillRect(0, 0, 1, 1);
+      known.set(css, [...pixel.getImageData(0, 0, 1, 1).data]);
+    }
+    return known.get(css);
+  };
+  const light = ([r, g, b]) => {
+    const [x, y, z] = [r, g, b].map(v => v / 255).map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * x + 0.7152 * y + 0.0722 * z;
+  };
+  const behind = element => {
+    for (let up = element; up; up = up.parentElement) {
+      const colour = rgba(getComputedStyle(up).backgroundColor);
+      if (colour[3] === 255) return colour;
+    }
+    return [255, 255, 255, 255];
+  };
+  const pale = new Map();
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   const small = new Map();
   while (walker.nextNode()) {
@@ -49,8 +75,14 @@ smallest => {
       if (matrix) scale = Math.hypot(matrix.a, matrix.b);
     }
     const size = parseFloat(getComputedStyle(holder).fontSize) * scale;
+    const style = getComputedStyle(holder);
+    const ink = rgba(holder instanceof SVGElement ? style.fill : style.color);
+    const [dim, bright] = [light(ink), light(behind(holder))].sort((a, b) => a - b);
+    const ratio = (bright + 0.05) / (dim + 0.05);
+    if (ratio < contrast) pale.set(ratio.toFixed(1), name(holder));
     if (size < smallest - 0.05) small.set(size.toFixed(1), name(holder));
   }
+  for (const [ratio, where] of pale) found.push(`contrast of ${ratio}: ${where}`);
   for (const [size, where] of small) found.push(`text of ${size} px: ${where}`);
 
   const ids = new Set();
@@ -68,7 +100,7 @@ smallest => {
 
 def problems(page: Any, smallest_px: float = SMALLEST_PX) -> list[str]:
     """What keeps `page` (Playwright's) from being read as it is shown now."""
-    found: list[str] = page.evaluate(_PROBLEMS, smallest_px)
+    found: list[str] = page.evaluate(_PROBLEMS, [smallest_px, CONTRAST])
     return found
 
 
