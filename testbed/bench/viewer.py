@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from wsproto import ConnectionType, WSConnection
-from wsproto.events import AcceptConnection, CloseConnection, RejectConnection, Request, TextMessage
+from wsproto.events import CloseConnection, Ping, RejectConnection, Request, TextMessage
 
 from testbed.ground.errors import RunError
 
@@ -70,8 +70,8 @@ class Viewer:
                         if event.message_finished:
                             yield json.loads(text)
                             text = ""
-                    else:
-                        assert isinstance(event, AcceptConnection)
+                    if isinstance(event, Ping):
+                        opened.sendall(protocol.send(event.response()))
                 if not data:
                     return
 

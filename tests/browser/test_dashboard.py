@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from opened import WIDTHS, Opened, Opener
 from readable import problems
-from web_lab import catalogue, make_run
+from web_lab import catalogue, judge, make_run
 
 from testbed.bench.viewer import Viewer
 from testbed.ground.joining import LIVE
@@ -19,14 +19,13 @@ from testbed.lab.web.beside import Beside
 from testbed.lab.web.listen import listen
 from testbed.lab.web.sky import write_sky
 from testbed.orbits.catalogue import merge
+from testbed.orbits.walker import Shell, walker_catalogue
 from testbed.plan.faults import INBOX
-from testbed.plan.inputs import elements
-from testbed.report.results import write_report
 
 pytestmark = pytest.mark.browser
 
-OTHERS = 10_542
-"""Built-in satellites beside the plan's two: as many as Starlink had in June 2026, 10,544."""
+OTHERS = Shell("Z", 550e3, 53.0, planes=42, per_plane=251, phasing=1)
+"""Satellites beside the plan's two: with them as many as Starlink had in June 2026, 10,544."""
 
 _WAIT_S = 60.0
 
@@ -36,7 +35,7 @@ class Shown:
 
     def __init__(self, folder: Path) -> None:
         plan = make_run(folder)
-        many, _ = elements(["starlink-2026"], plan.start_ns, [f"count={OTHERS}"])
+        many = walker_catalogue([OTHERS], plan.start_ns, source="others")
         write_sky(plan, merge([catalogue(), many]), folder)
         self.folder = folder
         listening = listen("127.0.0.1:0")
@@ -52,7 +51,7 @@ class Shown:
 
     def end(self) -> str:
         """The verdict that the pages are told."""
-        verdict = str(write_report(self.folder)["verdict"])
+        verdict = str(judge(self.folder)["verdict"])
         self.beside.tell({"ended": verdict})
         return verdict
 

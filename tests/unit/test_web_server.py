@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from web_lab import make_run
+from web_lab import judge, make_run
 
 from testbed.bench.viewer import Viewer
 from testbed.ground.errors import InputError, RunError
@@ -24,7 +24,6 @@ from testbed.lab.web.listen import Listening, listen
 from testbed.lab.web.serve import foreground
 from testbed.plan.faults import INBOX, LOG
 from testbed.plan.model import load
-from testbed.report.results import write_report
 
 GATEWAY = {"kind": "gateway", "node": "gw-milano", "for": 5}
 RECORD = {"time_s": 3.0, "of_s": 60.0, "paths": [{"measured_ms": 12.5, "planned_ms": 12.4}], "flows": []}
@@ -122,7 +121,7 @@ def test_a_fault_is_judged_as_the_command_line_judges_it(served: Served) -> None
     with _played(served.folder):
         for body, why in (
             ("{", "not JSON"),
-            ("[]", "is not one of satellite"),
+            ("[]", "kind [] is not one of"),
             (json.dumps(GATEWAY | {"node": "gw-none"}), "no gateway 'gw-none'; there is gw-milano"),
             (json.dumps(GATEWAY | {"loss": 0.5}), "'loss' is nothing that gateway takes"),
             (json.dumps(GATEWAY | {"for": -1}), "is not a number"),
@@ -160,7 +159,7 @@ def test_it_ends_with_the_run_and_tells_the_verdict(tmp_path: Path) -> None:
     one = Served(tmp_path / "run")
     feed = one.viewer.listen()
     assert next(feed)["mode"] == "live"
-    judged = write_report(one.folder)
+    judged = judge(one.folder)
     one.beside.tell({"ended": judged["verdict"]})
     message = next(feed)
     assert message["ended"] == judged["verdict"]
@@ -207,7 +206,7 @@ def test_a_live_run_of_another_command_is_followed_to_its_end(tmp_path: Path) ->
     write_progress(folder, RECORD)
     assert next(feed) == {"progress": 3.0, "of": 60.0, "live": RECORD}
     forget_progress(folder)
-    judged = write_report(folder)
+    judged = judge(folder)
     assert next(feed)["ended"] == judged["verdict"]
     assert next(Viewer(listening.url).listen())["mode"] == "replay"
 

@@ -13,7 +13,7 @@ import pytest
 from orbit_data import SET_1, SET_2
 from run_fixture import S, make_attacked_files, make_files
 from skyfield.api import EarthSatellite, load, wgs84
-from web_lab import catalogue, make_run, plan
+from web_lab import catalogue, judge, make_run, plan
 
 from testbed.ground.constants import EARTH_MEAN_RADIUS_M
 from testbed.ground.errors import PlanError
@@ -25,7 +25,6 @@ from testbed.plan.expected import path_delay_ns
 from testbed.plan.faults import parse_fault
 from testbed.plan.model import Event
 from testbed.plan.shells import Shells, shells_plan
-from testbed.report.results import write_report
 
 NEAR = 1e-4
 """Earth radii, 640 m: three steps of the packed numbers, and what |UT1 - UTC| moves."""
@@ -160,7 +159,7 @@ def test_what_was_measured_is_shown_with_its_losses(tmp_path: Path) -> None:
     files = make_attacked_files()
     files.write(tmp_path)
     assert measured.measured(files.plan, tmp_path)["report"] is None
-    judged = write_report(tmp_path)
+    judged = judge(tmp_path)
     told = measured.measured(files.plan, tmp_path)
     assert json.dumps(told, allow_nan=False)
     assert told["report"]["verdict"] == judged["verdict"] == "fail"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from orbit_data import SET_1, SET_2, with_checksum
 from run_fixture import make_files, make_plan
@@ -12,6 +14,7 @@ from testbed.lab.web.sky import write_sky
 from testbed.orbits.catalogue import Catalogue, parse_catalogue
 from testbed.plan.faults import INBOX
 from testbed.plan.model import Plan
+from testbed.report.results import make_report
 
 PLACES = {
     "ut-rome": (41.9, 12.49),
@@ -51,3 +54,10 @@ def make_run(folder: Path) -> Plan:
     (folder / "manifest.json").touch()
     write_sky(files.plan, catalogue(), folder)
     return files.plan
+
+
+def judge(folder: Path) -> dict[str, Any]:
+    """The report of the run, without its page, which takes seconds."""
+    report = make_report(folder)
+    (folder / "report.json").write_text(json.dumps(report))
+    return report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import secrets
 import socket
 from dataclasses import dataclass
@@ -58,7 +59,7 @@ def listen(where: str) -> Listening:
     try:
         opened = socket.create_server((address, number), family=family)
     except OSError as error:
-        raise InputError(f"--listen {where}: {error.strerror}: choose another address or port") from None
+        raise InputError(f"--listen {where}: {os.strerror(error.errno or 0)}: choose another address or port") from None
     return Listening(opened, address, opened.getsockname()[1], secrets.token_urlsafe(_TOKEN_BYTES))
 
 

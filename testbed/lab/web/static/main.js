@@ -14,7 +14,7 @@ import { View } from "./view.js";
 const WORDS_MS = 250; // between two paintings of words and chart
 const ORBITAL_RADII_S = 0.0012; // Earth radii that a low satellite flies in a second
 const STEP_PX = 0.2; // what moves less is not worth a painting: the run on this machine needs its processors
-const LEAST_FPS = 15;
+const LEAST_FPS = 20;
 const SPEEDS = [0.25, 0.5, 1, 2, 5, 10, 30, 60];
 const WHY_NOT_LIVE = "A live run cannot be paused or sped up: its packets are real. Afterwards the page replays it.";
 
