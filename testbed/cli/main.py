@@ -31,6 +31,7 @@ COMMANDS = {
     "topologies": "testbed.cli.topologies",
     "traffic": "testbed.cli.traffic",
     "validate": "testbed.cli.validate",
+    "web": "testbed.cli.web",
 }
 
 
