@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import click
 
-from testbed.cli import finder
 from testbed.cli.campaigning import Options, campaigning
 from testbed.ground.errors import InputError
 from testbed.ground.units import parse_duration_ns
+from testbed.lab import finder
 from testbed.lab.campaign import Cell
 from testbed.report.comparison.table import QUIET
 

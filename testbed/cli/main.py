@@ -8,7 +8,6 @@ import sys
 
 import click
 
-from testbed import __version__
 from testbed.ground.errors import TestbedError
 
 COMMANDS = {
@@ -43,7 +42,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="testbed")
+@click.version_option(package_name="satcom-testbed", prog_name="testbed")
 def testbed() -> None:
     """Emulate satellite links for government communications, and measure what was emulated.
 

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import click
 
-from testbed.cli import finder
 from testbed.ground.errors import InputError
 from testbed.ground.units import parse_duration_ns, parse_utc_ns
+from testbed.lab import finder
 from testbed.plan.inputs import DEFAULT, Request
 from testbed.plan.model import Plan
 from testbed.plan.plans import Asked, make

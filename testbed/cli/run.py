@@ -5,19 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
 from testbed.cli.options import make_plan, planning
 from testbed.cli.progress import Follow
-from testbed.emulation.frr.daemons import Installation
-from testbed.ground.errors import InputError, RunError
-from testbed.lab import launch, place, rundir
-from testbed.plan.accelerate import accelerated, accelerated_faults
-from testbed.plan.faults import read_entries
+from testbed.lab import place, playing
 from testbed.plan.store import read_parquet
-from testbed.report.results import exit_code, write_report
+from testbed.report.results import exit_code
 from testbed.report.text import print_report
 
 
@@ -58,28 +54,12 @@ def command(
         raise click.UsageError("name a TOPOLOGY or give --plan FILE, one of the two")
     chosen = place.choose(where)
     plan = read_parquet(plan_file) if plan_file is not None else make_plan(str(topology), **asked)
-    if plan.routing == "frr":
-        Installation.find()
-    faults = read_entries(events, plan) if events is not None else ()
-    plan, faults = accelerated(plan, speed), accelerated_faults(faults, speed)
-    folder = rundir.create(plan, out, readback=readback, pcap="links" if pcap_links else pcap, faults=faults)
+    captured: bool | Literal["links"] = "links" if pcap_links else pcap
+    folder = playing.prepare(plan, out, events=events or (), speed=speed, readback=readback, pcap=captured)
     with Follow(chosen) as follow:
-        code = launch.play(folder, chosen, follow)
-    _refuse_broken(folder, code)
-    report = write_report(folder)
+        report = playing.finish(folder, chosen, follow)
     if form == "json":
         click.echo(json.dumps(report, indent=1, ensure_ascii=False))
     else:
         print_report(report, sys.stdout)
     sys.exit(exit_code(report))
-
-
-def _refuse_broken(folder: Path, code: int) -> None:
-    """A runner that broke off has nothing to judge; raises RunError or InputError, with the reason it left."""
-    outcome = folder / "run.json"
-    if not outcome.is_file():
-        words = (folder / "runner.log").read_text(errors="replace").strip().split("\n")
-        raise RunError(f"the runner broke off ({words[-1] or f'exit code {code}'}): see {folder / 'runner.log'}")
-    run = json.loads(outcome.read_text())
-    if run["ended"] == "failed":
-        raise {2: InputError}.get(code, RunError)(f"{run['error']} (run directory {folder})")

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from testbed.cli import finder
 from testbed.cli.campaigning import Options, campaigning
 from testbed.ground.errors import InputError
+from testbed.lab import finder
 from testbed.report.comparison.table import QUIET
 
 

@@ -7,7 +7,7 @@ import json
 import click
 from rich.console import Console
 
-from testbed.cli import finder
+from testbed.lab import finder
 
 
 @click.command("topologies")
