@@ -23,10 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from testbed.ground.constants import NS_PER_S
-from testbed.ground.errors import InputError, MachineError, TestbedError
+from testbed.ground.errors import InputError, TestbedError
 from testbed.ground.units import parse_utc_ns
 from testbed.lab import finder, place, playing, rundir
 from testbed.lab.finder import Topology
+from testbed.lab.network import network as live
 from testbed.lab.place import Where
 from testbed.plan import model
 from testbed.plan.inputs import Request
@@ -161,14 +162,9 @@ def network(plan: Plan | str | Path | Asked, **planning: Any) -> Iterator[Minine
     Only in a process that can emulate itself: root, and a kernel with netem. Raises MachineError elsewhere; tests
     reach such a place by the pytest plug-in.
     """
-    why = place.why_not_native()
-    if why is not None:
-        raise MachineError(why)
-    from testbed.emulation.network import running  # Mininet: only where it can work
-
     if not isinstance(plan, Plan):
         plan = make_plan(plan, **planning)
-    with running(plan, background=True) as net:
+    with live(plan) as net:
         yield net
 
 
