@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import click
 
+from testbed.cli import completing
 from testbed.cli.options import make_plan, planning
 from testbed.cli.progress import Follow
 from testbed.lab import place, playing
@@ -18,7 +19,7 @@ from testbed.report.text import print_report
 
 
 @click.command("run")
-@click.argument("topology", required=False)
+@click.argument("topology", required=False, shell_complete=completing.topology)
 @planning
 @click.option("--plan", "plan_file", type=click.Path(path_type=Path), help="Play this plan instead of a topology.")
 @click.option("--where", type=click.Choice(["auto", "native", "uml"]), default="auto", show_default=True)

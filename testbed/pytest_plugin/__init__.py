@@ -145,11 +145,11 @@ def satcom_plan(request: pytest.FixtureRequest) -> Plan:
         from testbed.plan.model import load
 
         return load(made)
-    from testbed.api import make_plan
-
     asked = _asked(request.node)
     if asked is None:
         pytest.fail('mark the test with what is to be emulated: @pytest.mark.topology("starlink-italy")', pytrace=False)
+    from testbed.api import make_plan
+
     topology, words = asked
     return make_plan(topology, **{name: value for name, value in words.items() if name not in RUN_OPTIONS})
 
