@@ -12,6 +12,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from commands import PROJECT
 
 pytestmark = pytest.mark.examples
@@ -115,6 +116,11 @@ def test_what_is_installed_from_the_wheel_works(dist: Path, tmp_path: Path) -> N
     assert {"starlink-italy", "terrestrial", "iris2"} <= listed
     planned = said(place / "bin" / "testbed", "plan", "terrestrial", "--duration", "1", "--format", "json")
     assert '"satcom-testbed": "9.8.7"' in planned
+    own = (
+        f"import sys\n\ndef test_it(): assert sys.modules['testbed.pytest_plugin'].__file__.startswith({str(place)!r})"
+    )
+    (tmp_path / "test_own.py").write_text(own)
+    assert "1 passed" in said(sys.executable, "-m", "pytest", "-q", "-W", "error", "test_own.py")
 
 
 @pytest.mark.parametrize("git", ["a clone without tags", "git's folder, but no git", "no git at all"])
@@ -136,3 +142,17 @@ def test_it_is_installed_without_tags_and_without_git(git: str, tools: Path, tmp
     version = next(line for line in metadata.splitlines() if line.startswith("Version: ")).removeprefix("Version: ")
     assert version.startswith(BASE.removesuffix(".dev0") + ".dev")
     assert ("+g" in version) == (git == "a clone without tags")
+
+
+def test_the_citation_says_what_its_format_demands() -> None:
+    """Citation File Format 1.2.0, schema guide: the keys it requires, and those of a person or an entity."""
+    told = yaml.safe_load((PROJECT / "CITATION.cff").read_text())
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    assert {"cff-version", "message", "title", "authors"} <= set(told)
+    assert told["cff-version"] == "1.2.0"
+    assert told["type"] == "software"
+    assert told["license"] == project["license"]
+    assert told["title"].startswith(project["name"])
+    assert all({"name", "family-names", "alias"} & set(author) for author in told["authors"])
+    assert all(isinstance(word, str) for word in told["keywords"])
+    assert "version" not in told, "the version is git's: docs/release.md"
