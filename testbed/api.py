@@ -131,7 +131,7 @@ def run(
         plan = make_plan(plan, **planning)
     elif planning:
         raise InputError(f"{', '.join(planning)}: a plan that is made has taken its own already: give a topology")
-    folder = playing.prepare(
+    folder, _ = playing.prepare(
         plan,
         None if out is None else Path(out),
         events=Path(events) if isinstance(events, str | Path) else events,

@@ -56,7 +56,7 @@ def command(
     chosen = place.choose(where)
     plan = read_parquet(plan_file) if plan_file is not None else make_plan(str(topology), **asked)
     captured: bool | Literal["links"] = "links" if pcap_links else pcap
-    folder = playing.prepare(plan, out, events=events or (), speed=speed, readback=readback, pcap=captured)
+    folder, _ = playing.prepare(plan, out, events=events or (), speed=speed, readback=readback, pcap=captured)
     with Follow(chosen) as follow:
         report = playing.finish(folder, chosen, follow)
     if form == "json":

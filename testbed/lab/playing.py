@@ -25,8 +25,8 @@ def prepare(
     speed: float = 1.0,
     readback: bool = True,
     pcap: bool | Literal["links"] = False,
-) -> Path:
-    """A new run directory in which the plan can be played (see `rundir.create`).
+) -> tuple[Path, Plan]:
+    """A new run directory in which the plan can be played (see `rundir.create`), and the plan as it will be.
 
     events: faults to happen, a file or its entries (docs/faults.md). speed: schedule seconds per real second.
     Raises InputError, or MachineError where the plan needs daemons that are not here.
@@ -35,7 +35,7 @@ def prepare(
         Installation.find()
     faults = read_entries(events, plan) if isinstance(events, Path) else _checked(events, plan)
     plan, faults = accelerated(plan, speed), accelerated_faults(faults, speed)
-    return rundir.create(plan, out, readback=readback, pcap=pcap, faults=faults)
+    return rundir.create(plan, out, readback=readback, pcap=pcap, faults=faults), plan
 
 
 def finish(folder: Path, place: Place, on_message: Callable[[launch.Message], None]) -> dict[str, Any]:
