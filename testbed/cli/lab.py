@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from testbed.cli import finder
+from testbed.lab import finder
 from testbed.lab.exercises import grading, submission
 from testbed.lab.exercises.book import BOOK
 from testbed.lab.exercises.students import seed_of

@@ -7,27 +7,24 @@ import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
+from testbed.cli import completing
 from testbed.cli.options import make_plan, planning
 from testbed.cli.progress import Follow
 from testbed.cli.web import dashboard
-from testbed.emulation.frr.daemons import Installation
-from testbed.ground.errors import InputError, RunError
-from testbed.lab import launch, place, rundir
+from testbed.lab import launch, place, playing
 from testbed.lab.web.listen import DEFAULT
 from testbed.lab.web.listen import listen as listen_on
-from testbed.plan.accelerate import accelerated, accelerated_faults
-from testbed.plan.faults import read_entries
 from testbed.plan.store import read_parquet
-from testbed.report.results import exit_code, write_report
+from testbed.report.results import exit_code
 from testbed.report.text import print_report
 
 
 @click.command("run")
-@click.argument("topology", required=False)
+@click.argument("topology", required=False, shell_complete=completing.topology)
 @planning
 @click.option("--plan", "plan_file", type=click.Path(path_type=Path), help="Play this plan instead of a topology.")
 @click.option("--where", type=click.Choice(["auto", "native", "uml"]), default="auto", show_default=True)
@@ -71,17 +68,12 @@ def command(
     chosen = place.choose(where)
     listening = listen_on(listen or DEFAULT) if web else None
     plan = read_parquet(plan_file) if plan_file is not None else make_plan(str(topology), **asked)
-    if plan.routing == "frr":
-        Installation.find()
-    faults = read_entries(events, plan) if events is not None else ()
-    plan, faults = accelerated(plan, speed), accelerated_faults(faults, speed)
-    folder = rundir.create(plan, out, readback=readback, pcap="links" if pcap_links else pcap, faults=faults)
+    captured: bool | Literal["links"] = "links" if pcap_links else pcap
+    folder, plan = playing.prepare(plan, out, events=events or (), speed=speed, readback=readback, pcap=captured)
     shown = nullcontext(_nobody) if listening is None else dashboard(folder, plan, asked["catalogues"], listening)
     with shown as tell:
         with Follow(chosen, plain=form == "json") as follow:
-            code = launch.play(folder, chosen, _both(follow, tell))
-        _refuse_broken(folder, code)
-        report = write_report(folder)
+            report = playing.finish(folder, chosen, _both(follow, tell))
         tell({"ended": report["verdict"]})
     if form == "json":
         click.echo(json.dumps(report, indent=1, ensure_ascii=False))
@@ -100,14 +92,3 @@ def _both(one: Callable[[launch.Message], None], other: Callable[[launch.Message
         other(message)
 
     return tell
-
-
-def _refuse_broken(folder: Path, code: int) -> None:
-    """A runner that broke off has nothing to judge; raises RunError or InputError, with the reason it left."""
-    outcome = folder / "run.json"
-    if not outcome.is_file():
-        words = (folder / "runner.log").read_text(errors="replace").strip().split("\n")
-        raise RunError(f"the runner broke off ({words[-1] or f'exit code {code}'}): see {folder / 'runner.log'}")
-    run = json.loads(outcome.read_text())
-    if run["ended"] == "failed":
-        raise {2: InputError}.get(code, RunError)(f"{run['error']} (run directory {folder})")

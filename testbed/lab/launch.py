@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,7 +94,13 @@ def _natively(folder: Path, log: Path, on_message: Callable[[Message], None]) ->
 
 @contextmanager
 def _asking(stop: Callable[[], None]) -> Iterator[None]:
-    """For the time of the block an interrupt asks the runner to stop, instead of ending us; a second one ends us."""
+    """For the time of the block an interrupt asks the runner to stop, instead of ending us; a second one ends us.
+
+    Python hands signals to the main thread alone: played from another one, an interrupt is its caller's matter.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def ask(*_: object) -> None:
         for number, handler in before.items():
