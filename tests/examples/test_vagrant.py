@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -77,3 +78,14 @@ def test_provisioning_needs_root_and_says_so() -> None:
     )
     assert done.returncode == 3
     assert done.stderr == "scripts/provision: must be root. Run: sudo scripts/provision\n"
+
+
+def test_a_copy_leaves_alone_what_was_made_in_the_machine() -> None:
+    """Vagrant's own options would delete a student's work; what git ignores at the top is not copied either."""
+    assert 'rsync__args: ["--archive", "--compress"]' in VAGRANTFILE
+    ignored = (PROJECT / ".gitignore").read_text().split()
+    (excluded,) = re.findall(r"rsync__exclude: (\[.*\])", VAGRANTFILE)
+    for made in ("/.venv/", "/runs/", "/campaigns/", "/.frr/", "/.strongswan/"):
+        assert made in ignored
+        assert made in json.loads(excluded)
+    assert "/labs/" in json.loads(excluded)  # where the lab book says to work
