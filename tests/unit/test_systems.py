@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import tomllib
 from dataclasses import replace
 from functools import cache
@@ -100,7 +101,7 @@ def test_every_parameter_reads_its_own_default_and_refuses_nonsense(name: str) -
             module.scenario(**{parameter.name: "non sense"})
 
 
-@pytest.mark.parametrize("name", [*SYSTEMS, "global_shell"])
+@pytest.mark.parametrize("name", [*SYSTEMS, "global_shell", "trace"])
 def test_each_is_registered_and_has_its_page(name: str) -> None:
     module = topology(name)
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
@@ -112,6 +113,16 @@ def test_each_is_registered_and_has_its_page(name: str) -> None:
     for parameter in module.PARAMETERS:
         told = page if module.NAME == "starlink-italy" else page + shared + first
         assert f"`{parameter.name}" in told, f"{module.NAME}: parameter {parameter.name} is not on its page"
+
+
+@pytest.mark.parametrize("name", [*SYSTEMS, "global_shell", "trace"])
+def test_each_page_has_a_picture_flows_checks_and_assumptions(name: str) -> None:
+    page = (PROJECT / "docs/systems" / f"{topology(name).NAME}.md").read_text()
+    heads = " ".join(line for line in page.splitlines() if line.startswith("#")).lower()
+    assert all(word in heads for word in ("flows", "checks", "assumptions"))
+    pictures = re.findall(r"!\[[^\]]+\]\(\.\./img/([a-z0-9-]+\.(?:png|svg))\)", page)
+    assert pictures
+    assert all(1_000 < (PROJECT / "docs/img" / picture).stat().st_size < 150_000 for picture in pictures)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
