@@ -10,7 +10,8 @@ rain                              "node": its radio links
 congestion                        "a", "b": that direction
 denial                            by the operator: all user links, or with "area" those of terminals in it, are down
 
-Jam, rain and congestion take "loss" (share of packets), "rate" (share of the planned rate that is left), "delay" (ms on top).
+Jam, rain and congestion take "loss" (share of packets), "rate" (share of the planned rate that is left) and "delay"
+(ms on top).
 """
 
 from __future__ import annotations
