@@ -14,6 +14,7 @@ from testbed.report import meeting, plots
 from testbed.report.evidence import Evidence
 from testbed.report.exposure import matrix
 from testbed.report.internet import rows as service_rows
+from testbed.report.selection import told
 from testbed.report.words import HARMLESS, MEANINGS
 
 ROWS_SHOWN: Final = 12
@@ -42,6 +43,7 @@ def render(report: dict[str, Any], evidence: Evidence) -> str:
         place=PLACES[report["where"]],
         links=worst_first(report),
         verdicts=verdict_rows(report),
+        selection=told(report["selection"]) if report["selection"] else [],
         meetings=[meeting.sentence(row) for row in report["meetings"]],
         exposed=matrix(report["exposure"]),
         services=list(service_rows(report["internet"])) if report["internet"] else [],
