@@ -27,6 +27,7 @@ _ANSWER_S = 10.0
 @click.option("--rate", type=float, help="Share of the planned rate that is left.")
 @click.option("--delay", type=float, metavar="MS", help="Added one way.")
 @click.option("--cause", help="Why: kept in the log.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(
     run: str,
     kind: str,
@@ -36,6 +37,7 @@ def command(
     rate: float | None,
     delay: float | None,
     cause: str | None,
+    form: str,
 ) -> None:
     """Begin a fault of KIND at TARGET in the live RUN (a folder, or 'latest').
 
@@ -56,11 +58,13 @@ def command(
         waiting.write_text(json.dumps(entry))
         waiting.rename(waiting.with_suffix(".json"))
     except PermissionError:
-        owner = folder.stat().st_uid
-        raise InputError(f"{folder}: another user's run (uid {owner}): only its owner may join it") from None
+        raise runs.another_users(folder) from None
     told = _answer(folder, name)
     if told["act"] == "refused":
         raise InputError(str(told["why"]))
+    if form == "json":
+        click.echo(json.dumps(told, ensure_ascii=False))
+        return
     click.echo(f"{told['kind']} at {told['time_ns'] / 1e9:.3f} s on {told['links']} link directions: {told['cause']}")
 
 

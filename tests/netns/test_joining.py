@@ -22,7 +22,7 @@ from run_fixture import make_plan
 
 from testbed.emulation.join.agent import Joining
 from testbed.emulation.network import running
-from testbed.ground.joining import LIVE
+from testbed.ground.joining import LIVE, write_progress
 from testbed.lab import rundir
 
 pytestmark = pytest.mark.netns
@@ -299,7 +299,14 @@ def test_a_refusal_is_one_line(lab: Lab, words: tuple[str, ...], said: str) -> N
 
 
 def test_another_users_run_and_one_that_does_not_play_are_refused(ending: Lab) -> None:
-    every = [("exec", "rome", "--", "true"), ("inspect",), ("capture", "rome", "-w", "-"), ("events", "--follow")]
+    write_progress(ending.folder, {"time_s": 5.0})
+    every = [
+        ("exec", "rome", "--", "true"),
+        ("inspect",),
+        ("capture", "rome", "-w", "-"),
+        ("events", "--follow"),
+        ("events",),
+    ]
     for words in every:
         done = joined(words[0], ending.folder, *words[1:], user=USER)
         assert (done.returncode, done.stdout.count("handover")) == (2, 0), done.stdout
