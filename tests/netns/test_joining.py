@@ -185,18 +185,19 @@ def test_at_a_terminal_ctrl_c_reaches_the_command_and_the_terminal_is_put_back(l
 
 
 def test_it_answers_at_once(lab: Lab) -> None:
-    """Beside the same interpreter that only prints its version: the figure is printed, the ratio judged."""
+    """Within 300 ms, or beside the same interpreter that only prints its version, where the machine is busy."""
 
     def seconds(*words: str | Path) -> float:
         began = time.perf_counter()
         assert joined(*words).returncode == 0
         return time.perf_counter() - began
 
-    execs, versions = zip(
-        *((seconds("exec", lab.folder, "rome", "--", "true"), seconds("--version")) for _ in range(3)), strict=True
-    )
-    sys.stdout.write(f"exec answers in {1000 * min(execs):.0f} ms, --version in {1000 * min(versions):.0f} ms\n")
-    assert min(execs) < max(0.3, 4 * min(versions))
+    for _ in range(10):
+        beside, answer = seconds("--version"), seconds("exec", lab.folder, "rome", "--", "true")
+        if answer < max(0.3, 3 * beside):
+            break
+    sys.stdout.write(f"exec answers in {1000 * answer:.0f} ms, --version in {1000 * beside:.0f} ms\n")
+    assert answer < max(0.3, 3 * beside)
 
 
 def test_the_path_of_exec_imports_nothing_heavy() -> None:
