@@ -37,9 +37,9 @@ def test_what_is_told_from_outside_is_what_the_plan_does(tmp_path: Path) -> None
     address = join.collect(folder, "rome", ["ip", "-br", "address", "show", "rome-eth0"])
     took_ms = 1000 * (time.monotonic() - asked)
     shown = join.inspect(folder, "ut-rome")
-    meddled = join.collect(
-        folder, "ce-rome", ["tc", "qdisc", "replace", "dev", "rome-ce1", "root", "netem", "delay", "1ms"]
-    )
+    (port,) = [link["interface"] for link in join.inspect(folder, "ce-rome")["links"] if link["from"] == "ce-rome"]
+    meddling = ["tc", "qdisc", "replace", "dev", port, "root", "netem", "delay", "1ms"]
+    meddled = join.collect(folder, "ce-rome", meddling)
     after = join.inspect(folder, "ce-rome")
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     follower.join(10)
@@ -47,7 +47,7 @@ def test_what_is_told_from_outside_is_what_the_plan_does(tmp_path: Path) -> None
     assert all(link["agrees"] for link in shown["links"])
     assert any(link["held"]["up"] and link["held"]["delay_ms"] > 5 for link in shown["links"])
     assert meddled["code"] == 0, meddled
-    assert [link["agrees"] for link in after["links"] if link["interface"] == "rome-ce1"] == [False]
+    assert [link["agrees"] for link in after["links"] if link["interface"] == port] == [False]
     started = datetime.fromisoformat(json.loads((folder / "run.json").read_text())["started_utc"]).timestamp()
     planned = {(event.node, event.detail["to"]) for event in plan.events if event.kind == "handover"}
     handovers = [(at - started, told) for at, told in seen if told["kind"] == "handover"]

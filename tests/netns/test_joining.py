@@ -92,7 +92,7 @@ def gone(mark: str) -> bool:
 def test_a_command_has_its_input_output_error_and_exit_code(lab: Lab) -> None:
     done = joined("exec", lab.folder, "rome", "--", "sh", "-c", "cat; echo no >&2; exit 7", text="in and out\n")
     assert (done.returncode, done.stdout, done.stderr) == (7, "in and out\n", "no\n")
-    told = joined("exec", "--format", "json", lab.folder, "rome", "--", "ip", "-j", "address", "show", "rome-eth0")
+    told = joined("exec", lab.folder, "rome", "--format", "json", "--", "ip", "-j", "address", "show", "rome-eth0")
     document = json.loads(told.stdout)
     assert (document["code"], document["stderr"], told.returncode) == (0, "", 0)
     (interface,) = json.loads(document["stdout"])
