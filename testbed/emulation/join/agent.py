@@ -76,6 +76,7 @@ class _Agent:
 
     def __init__(self, wiring: Wiring, player: Player, started_ns: Callable[[], int]) -> None:
         self._wiring, self._player, self._started_ns = wiring, player, started_ns
+        self._runner = os.getpid()
         self._lock = threading.Lock()
         self._executions: set[Execution] = set()
 
@@ -88,7 +89,7 @@ class _Agent:
         signal.signal(signal.SIGTERM, end)
         signal.signal(signal.SIGINT, lambda *_: None)  # not ignored: the commands would inherit that
         try:
-            die_with_parent(os.getppid(), signal.SIGTERM)
+            die_with_parent(self._runner, signal.SIGTERM)  # not at once: it has others to take along
             if door is not None:
                 while True:
                     self._meet(door.accept()[0])
@@ -100,8 +101,11 @@ class _Agent:
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             with self._lock:
-                for execution in self._executions:
-                    execution.end()
+                endings = [threading.Thread(target=execution.end) for execution in self._executions]
+            for ending in endings:
+                ending.start()
+            for ending in endings:
+                ending.join()
 
     def _meet(self, client: socket.socket) -> None:
         threading.Thread(target=self._talk, args=(Conversation(client),), daemon=True).start()
