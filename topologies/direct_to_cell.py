@@ -12,6 +12,7 @@ from testbed.emulation.planned import planned_topo
 from testbed.orbits.horizon import Horizon
 from testbed.orbits.lasers import Lasers
 from testbed.plan.delays import Overheads
+from testbed.plan.denial import parse_denials
 from testbed.plan.losses import parse_losses
 from testbed.plan.scenario import (
     Access,
@@ -27,6 +28,7 @@ from testbed.plan.scenario import (
 from testbed.plan.sovereignty import Sovereignty
 from topologies.common import (
     CORE_BUFFER_NS,
+    DENIED,
     FIBRE_BPS,
     HANDOVER,
     LOST,
@@ -34,6 +36,7 @@ from topologies.common import (
     ROUTING_ASSUMPTIONS,
     TRAFFIC,
     access_rules,
+    denial_rule,
     gateways,
     traffic_of,
 )
@@ -49,6 +52,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Switch("terrain", "on", "mountains around Amatrice"),
     Switch("lasers", "on", "links between satellites; without them a satellite must see phone and gateway"),
     LOST,
+    DENIED,
     JUDGED,
     *TRAFFIC,
 )
@@ -151,6 +155,7 @@ def scenario(**parameters: str) -> Scenario:
         flows=lambda duration_ns: flows(duration_ns, judged=values["judged"], light=values["generator"] == "scapy"),
         constellation=("starlink-2026",),
         lost=parse_losses(values["lost"]),
+        denied=parse_denials(values["denied"]),
         lasers=Lasers(terminals=LASERS, cross_shell=True) if values["lasers"] else None,
         traffic=traffic_of(values),
         parameters=values,
@@ -159,6 +164,7 @@ def scenario(**parameters: str) -> Scenario:
             f"{values['sharing']} phones share a beam: {up_bps / 1e3:g} kbit/s up and {down_bps / 1e3:g} down for each",
             TERRAIN[values["terrain"]],
             *access_rules(access, values["lost"]),
+            *denial_rule(values, access.detection_ns),
             ORDER_ASSUMPTIONS[values["order"]],
             ROUTING_ASSUMPTIONS["plan"],
         ),

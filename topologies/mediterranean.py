@@ -16,6 +16,7 @@ from testbed.orbits.lasers import Lasers
 from testbed.orbits.sites import Site
 from testbed.orbits.tracks import Track, Waypoint
 from testbed.plan.delays import Overheads
+from testbed.plan.denial import parse_denials
 from testbed.plan.jamming import parse_jam
 from testbed.plan.losses import NO_LOSS, parse_losses
 from testbed.plan.scenario import (
@@ -32,6 +33,7 @@ from testbed.plan.sovereignty import Sovereignty
 from testbed.plan.texts import Text
 from topologies.common import (
     CORE_BUFFER_NS,
+    DENIED,
     FIBRE_BPS,
     HANDOVER,
     LASERS,
@@ -42,6 +44,7 @@ from topologies.common import (
     TRAFFIC,
     USER_BUFFER_NS,
     access_rules,
+    denial_rule,
     gateways,
     lasers_rule,
     traffic_of,
@@ -57,6 +60,7 @@ from topologies.sites import (
     TARANTO,
 )
 from topologies.starlink_italy import MASK_DEG, MINIMUM_ALTITUDE_M, USER_DOWN_BPS, USER_UP_BPS
+from topologies.threats import ATTACK
 
 NAME = "mediterranean"
 TITLE = "Italian Navy on Starlink: frigates, a patrol aircraft and bases to headquarters in Rome, landing in Italy"
@@ -67,6 +71,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Choice("landing", "italy", "where satellites may land", tuple(LANDING)),
     replace(LASERS, default="on"),
     LOST,
+    DENIED,
     Text("jamming", NO_LOSS, "user links in the Levant lose packets", "none|light|medium|heavy@BEGIN_S[-END_S]"),
     *TRAFFIC,
 )
@@ -194,6 +199,7 @@ def scenario(**parameters: str) -> Scenario:
             if meshed or RED_SEA not in (flow["src"], flow["dst"])
         ),
         lost=parse_losses(values["lost"]),
+        denied=parse_denials(values["denied"]),
         jams=jams,
         lasers=Lasers() if meshed else None,
         traffic=traffic_of(values),
@@ -201,6 +207,7 @@ def scenario(**parameters: str) -> Scenario:
         assumptions=(
             *ASSUMPTIONS,
             *access_rules(access, values["lost"]),
+            *denial_rule(values, access.detection_ns),
             lasers_rule(on=meshed),
             *(() if meshed else ("the frigate in the Red Sea has no way without lasers and is left out",)),
             *(
@@ -240,6 +247,13 @@ def _begin(track: Track) -> str:
     course_deg = degrees(atan2(sin(east) * cos(to_north), ahead)) % 360.0  # of the great circle, at its beginning
     return f"{here.latitude_deg:g} {here.longitude_deg:g} {course_deg:.0f} {track.speed_kn:g}"
 
+
+TRIALS = {
+    "attack": ATTACK,
+    "gateway lost": {"lost": "gw-foggia@8"},
+    "operator denies": {"denied": f"area:{JAMMED.latitude_deg:g},{JAMMED.longitude_deg:g},{JAMMED_M / 1e3:g}@8-16"},
+}
+"""What `testbed compare` tries, each in a run of 30 s."""
 
 topos = {"mediterranean": lambda **parameters: planned_topo(scenario, **parameters)}
 """For `mn --custom topologies/mediterranean.py --topo mediterranean[,parameter=value…]`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Final
+from typing import Any, Final
 
 from traffic.keying import Keying
 from traffic.receiver import Receiver
@@ -39,7 +39,7 @@ def run(
     relay: Relay | None,
     clock: Clock,
     end_ns: int,
-    progress: Callable[[Mapping[str, int]], None] | None,
+    progress: Callable[[Mapping[str, Any]], None] | None,
 ) -> None:
     """Send what is due; else empty taps and stamps if there is time or it is high time; else sleep.
 
@@ -69,14 +69,18 @@ def run(
                 receiver.drain()
         if progress is not None and now_ns - reported_ns >= _NS_PER_S:
             reported_ns = now_ns
-            progress(
-                {
-                    "time_ns": now_ns,
-                    "sent": sum(len(state.tx_ns) for state in sender.flows),
-                    "arrived": len(receiver.arrivals) // 4,
-                    "alarms": receiver.alarm_count,
-                }
-            )
+            progress(_told(now_ns, sender, receiver))
         now_ns = clock.now_ns()
     sender.collect_stamps(clock.start_realtime_ns)
     receiver.finish()
+
+
+def _told(now_ns: int, sender: Sender, receiver: Receiver) -> dict[str, Any]:
+    sent = [len(state.tx_ns) for state in sender.flows]
+    return {
+        "time_ns": now_ns,
+        "sent": sum(sent),
+        "arrived": len(receiver.arrivals) // 4,
+        "alarms": receiver.alarm_count,
+        "flows": [(number, *counts) for number, counts in zip(sent, receiver.counts(len(sent)), strict=True)],
+    }

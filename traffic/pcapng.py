@@ -51,13 +51,16 @@ class Captured(NamedTuple):
 
 
 class PcapngWriter:
-    """Writes one section. A context manager. Raises CaptureError if the file cannot be made."""
+    """Writes one section, into a new file or one that is open. A context manager, which closes it.
 
-    def __init__(self, path: Path) -> None:
+    Raises CaptureError if the file cannot be made.
+    """
+
+    def __init__(self, into: Path | BinaryIO) -> None:
         try:
-            self._file = path.open("wb")
+            self._file = into.open("wb") if isinstance(into, Path) else into
         except OSError as error:
-            raise CaptureError(f"{path}: {error.strerror}") from error
+            raise CaptureError(f"{into}: {error.strerror}") from error
         self._interfaces = 0
         self._block(_SECTION, struct.pack("<IHHq", _BYTE_ORDER, 1, 0, -1))
 
@@ -81,6 +84,10 @@ class PcapngWriter:
         """Add a frame that passed a declared interface."""
         header = struct.pack("<IIIII", interface, time_ns >> 32, time_ns & 0xFFFFFFFF, len(frame), len(frame))
         self._block(_ENHANCED_PACKET, header + _padded(frame))
+
+    def flush(self) -> None:
+        """Whoever reads along sees all that has been added."""
+        self._file.flush()
 
     def _block(self, kind: int, body: bytes) -> None:
         length = 12 + len(body)
@@ -119,6 +126,16 @@ def read_capture(path: Path) -> Iterator[Captured]:
                 raise CaptureError(f"{path}: neither pcap nor pcapng (it begins with {magic.hex() or 'nothing'})")
     except OSError as error:
         raise CaptureError(f"{path}: {error.strerror}") from error
+
+
+def read_pcap_stream(file: BinaryIO, name: str) -> Iterator[Captured]:
+    """The packets of a pcap as it is being written, each as it comes; `name`: for errors. Raises CaptureError."""
+    magic = file.read(4)
+    if not magic:
+        return
+    if magic not in _PCAP:
+        raise CaptureError(f"{name}: no pcap (it begins with {magic.hex()})")
+    yield from _read_pcap(Path(name), file, *_PCAP[magic])
 
 
 def _read_pcap(path: Path, file: BinaryIO, order: str, unit_ns: int) -> Iterator[Captured]:
@@ -208,7 +225,8 @@ def _exactly(path: Path, file: BinaryIO, count: int) -> bytes:
 
 
 def _broken(path: Path, file: BinaryIO) -> CaptureError:
-    return CaptureError(f"{path}: damaged or cut off near byte {file.tell():,}")
+    place = f" near byte {file.tell():,}" if file.seekable() else ""
+    return CaptureError(f"{path}: damaged or cut off{place}")
 
 
 def _padded(data: bytes) -> bytes:

@@ -24,6 +24,7 @@ ALARMS_KEPT: Final = 100
 ALARM_ROWS_KEPT: Final = 1_000_000
 """32 MB; a flood beyond is only counted."""
 
+_ALARMS: Final = [verdict for verdict in Verdict if verdict.is_alarm]
 _IPV4_BYTES: Final = 4
 _FRAME_BYTES: Final = 65_550  # a bundle of TCP segments that the kernel has not cut yet, with its Ethernet header
 _BATCH: Final = 64  # frames per tap and turn, so that a backlog cannot hold up the sender
@@ -61,6 +62,8 @@ class Receiver:
         self.alarm_count = 0
         self._alarmed = array("q")  # as ALARM_DTYPE
         self.unstamped = 0
+        self._counted = 0  # how much of `arrivals` is in `_counts`
+        self._counts: dict[int, list[int]] = {}  # by flow: arrived intact, alarms
         self._endpoints = endpoints
         self._taps = taps
         self._senders = dict(senders)  # by SPI
@@ -87,6 +90,16 @@ class Receiver:
         self.alarm_count += 1
         if len(self.alarms) < ALARMS_KEPT:
             self.alarms.append({"host": host, "verdict": verdict.name, "time_ns": time_ns, "detail": detail})
+
+    def counts(self, flows: int) -> list[list[int]]:
+        """Of each flow: packets that arrived intact, and alarms that name it. What was counted is not counted again."""
+        new = np.array(self.arrivals[self._counted :], np.int64).reshape(-1, 4)
+        self._counted = len(self.arrivals)
+        for column, verdicts in enumerate(([Verdict.GENUINE], _ALARMS)):
+            numbers, times = np.unique(new[np.isin(new[:, 3], verdicts), 0], return_counts=True)
+            for flow, count in zip(numbers.tolist(), times.tolist(), strict=True):
+                self._counts.setdefault(flow, [0, 0])[column] += count
+        return [self._counts.get(flow, [0, 0]) for flow in range(flows)]
 
     def alarm_rows(self) -> NDArray[np.void]:
         """The packets that raised an alarm, shape (n,), of ALARM_DTYPE."""

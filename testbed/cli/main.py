@@ -12,13 +12,18 @@ from testbed.ground.errors import TestbedError
 
 COMMANDS = {
     "bench": "testbed.cli.bench",
+    "capture": "testbed.cli.capture",
     "clean": "testbed.cli.clean",
     "compare": "testbed.cli.compare",
     "completion": "testbed.cli.completion",
     "doctor": "testbed.cli.doctor",
     "event": "testbed.cli.event",
+    "events": "testbed.cli.events",
+    "exec": "testbed.cli.exec",
     "fetch": "testbed.cli.fetch",
     "help": "testbed.cli.help",
+    "inspect": "testbed.cli.inspect",
+    "lab": "testbed.cli.lab",
     "plan": "testbed.cli.plan",
     "report": "testbed.cli.report",
     "run": "testbed.cli.run",
@@ -28,6 +33,7 @@ COMMANDS = {
     "topologies": "testbed.cli.topologies",
     "traffic": "testbed.cli.traffic",
     "validate": "testbed.cli.validate",
+    "web": "testbed.cli.web",
 }
 
 

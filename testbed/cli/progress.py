@@ -1,15 +1,17 @@
-"""How far a run is: a bar on a terminal, a line now and then elsewhere. Always on standard error."""
+"""How a run is getting on: a live table on a terminal, a line now and then elsewhere. Always on standard error."""
 
 from __future__ import annotations
 
-import sys
 from types import TracebackType
 from typing import Any, Final
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.live import Live
+
+from testbed.cli.livetable import LiveTable
 
 _LINE_EVERY_S: Final = 15.0
+_REFRESHES_PER_S: Final = 2
 _STAGES: Final = {
     "booted": "building the network",
     "building": "building the network",
@@ -19,37 +21,35 @@ _STAGES: Final = {
 
 
 class Follow:
-    """Call it with each message of the runner."""
+    """Call it with each message of the runner. `plain`: lines, on a terminal too."""
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, *, plain: bool = False) -> None:
         self._console = Console(stderr=True, highlight=False)
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
+        self._plain = plain or not self._console.is_terminal or self._console.is_dumb_terminal
+        self._table = LiveTable()
+        self._live = Live(self._table, console=self._console, transient=True, refresh_per_second=_REFRESHES_PER_S)
         self._said_s = 0.0
-        self._stage = "booting the guest" if place == "uml" else "starting"
+        self._stage = self._table.stage = "booting the guest" if place == "uml" else "starting"
 
     def __enter__(self) -> Follow:
-        if sys.stderr.isatty():
-            columns = (TextColumn("{task.description:<32}"), BarColumn(), TextColumn("{task.completed:.0f} s"))
-            self._bar = Progress(*columns, TimeRemainingColumn(), console=self._console, transient=True)
-            self._task = self._bar.add_task(self._stage, total=None)
-            self._bar.start()
-        else:
+        if self._plain:
             self._console.print(self._stage)
+        else:
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        if not self._plain:
+            self._live.stop()
 
     def __call__(self, message: dict[str, Any]) -> None:
         stage = _STAGES.get(message.get("stage", ""), self._stage)
-        if self._bar is not None and self._task is not None:
-            if "progress" in message:
-                self._bar.update(self._task, completed=message["progress"], total=message["of"])
-            self._bar.update(self._task, description=stage)
+        if not self._plain:
+            self._table.stage = stage
+            if "live" in message:
+                self._table.take(message["live"])
         elif stage != self._stage:
             self._console.print(stage)
         elif message.get("progress", 0.0) - self._said_s >= _LINE_EVERY_S:

@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from typing import Final
@@ -15,12 +16,13 @@ from traffic.errors import TrafficError
 
 _PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _FAILED: Final = 1
+_PATIENCE_S: Final = 3.0
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent goes; at once if it is gone already."""
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+def die_with_parent(parent: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Have the kernel send this process `number` when its parent goes; killed at once if it is gone already."""
+    _libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(_FAILED)
 
@@ -58,6 +60,18 @@ class Child:
             self._pid = 0
             if status:
                 raise RunError(f"the {self._name} process failed (status {status}): see runner.log")
+
+    def end(self) -> None:
+        """Ask it to end, and see to it that it does: for one that has others to take along."""
+        if self._pid:
+            os.kill(self._pid, signal.SIGTERM)
+            deadline = time.monotonic() + _PATIENCE_S
+            while self._pid and time.monotonic() < deadline:
+                if os.waitpid(self._pid, os.WNOHANG)[0]:
+                    self._pid = 0
+                else:
+                    time.sleep(0.01)
+            self.kill()
 
     def kill(self) -> None:
         """At once, and quietly if it has ended."""

@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from testbed.emulation.shared import shared
 from testbed.emulation.state import Links, State
 from testbed.emulation.timeline import Tick
 from testbed.emulation.wiring import LinkEnd
@@ -33,7 +34,8 @@ LATE_NS: Final = 50_000_000
 _SLACK: Final = {"delay_ns": 0, "loss": 2.0**-31, "limit": 0}  # netem holds 32 bits of a loss
 _READ_PERIOD_NS: Final = 50_000_000
 _READ_SWEEP_NS: Final = 2_000_000_000  # in this time every link end is read once,
-_READ_MOST: Final = 20  # but no more than these in one act, which takes the guest about 4 ms
+_READ_MOST: Final = 20  # but no more than these in one act, which takes the guest about 4 ms,
+_READ_TIME_NS: Final = 5_000_000  # nor longer than this: ticks wait meanwhile
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Player:
         self._sockets = sockets
         self._next = 0
         everything = np.arange(len(ends))
-        self._held = state.wanted(everything)
+        self._held = shared(state.wanted(everything))  # for `testbed inspect`, which a process beside us answers
         self._lit = state.up(everything)
         self._rows = rows.changes([end.index for end in ends])
         names = sorted({end.node for end in ends})
@@ -113,6 +115,10 @@ class Player:
         """What netem is to hold now at the sending end of a link."""
         held = self._held[link]
         return Impairment(int(held["delay_ns"]), int(held["loss"]) / queues.LOSS_MAX, int(held["limit"]))
+
+    def wanted_rate_bps(self, link: int) -> int:
+        """The rate that its bottleneck is to have now."""
+        return int(self._held[link]["rate_bps"])
 
     def _apply(self, clock: Clock, links: Links, routes: Iterable[tuple[str, list[Message]]]) -> int:
         """First what must be there before packets come, then the routes, then what goes; returns how many messages."""
@@ -216,6 +222,7 @@ class ReadBack:
         self._per_act = min(max(1, -(-links * _READ_PERIOD_NS // _READ_SWEEP_NS)), _READ_MOST)
         self._at = 0
         self._period_ns = round(_READ_PERIOD_NS * speed)
+        self._most_ns = round(_READ_TIME_NS * speed)
         self._due_ns = self._period_ns // 2
 
     def due_ns(self) -> int | None:
@@ -226,6 +233,8 @@ class ReadBack:
         for _ in range(self._per_act):
             self._player.read(now_ns, self._at)
             self._at = (self._at + 1) % self._links
+            if clock.now_ns() - now_ns >= self._most_ns:
+                break
         self._due_ns = max(self._due_ns + self._period_ns, now_ns)  # a turn that was missed stays missed
 
 

@@ -35,6 +35,7 @@ LINK, PATH, CONTROL = 0, 1, 2
 _PERIOD_NS: Final = 200_000_000  # between probes of one target,
 LEAST_GAP_NS: Final = 2_500_000  # and of all: beyond some 400 packets a second the guest's own timers suffer
 _DRAIN_NS: Final = 100_000_000
+_BEHIND_NS: Final = 20_000_000  # Assumption: a turn missed by this much stays missed: catching up would delay the ticks
 _UNLEARNT: Final = ("", 0)
 
 RAW_DTYPE: Final = np.dtype([("kind", "u1"), ("index", "<i4"), ("tx_ns", "<i8"), ("rx_ns", "<i8")])
@@ -84,6 +85,7 @@ class Prober:
             if learner.learns and teacher.kind == PATH and teacher.sender == learner.learns
         }
         self._taught: dict[int, int] = {}  # the latest probe that taught, by path
+        self._newest: dict[int, int] = {}  # the probe that has arrived last, by path
 
     def due_ns(self) -> int | None:
         return self._due_ns if self._targets and self._due_ns < self._until_ns else None
@@ -93,9 +95,11 @@ class Prober:
         self._due_ns = self._turn * self._gap_ns + self._random.randrange(self._gap_ns)
 
     def act(self, clock: Clock) -> None:
+        now_ns = clock.now_ns()
+        if now_ns - self._due_ns > _BEHIND_NS:
+            self._turn = now_ns // self._gap_ns
         target = self._targets[self._turn % len(self._targets)]
         self._next_turn()
-        now_ns = clock.now_ns()
         if target.address != _UNLEARNT and target.usable(now_ns):
             number = len(self._sent)
             self._sockets[target.sender].sendto(_PAYLOAD.pack(number, 0), target.address)
@@ -119,6 +123,8 @@ class Prober:
                 if number >= len(self._sent):
                     continue
                 self._rx[number] = time_ns
+                if self._sent[number][0] == PATH:
+                    self._newest[self._sent[number][1]] = number
                 self._learn(name, number, (address[0], address[1]))
 
     def _learn(self, receiver: str, number: int, address: tuple[str, int]) -> None:
@@ -129,6 +135,12 @@ class Prober:
         if learner is not None and number >= self._taught.get(path, 0):
             self._taught[path] = number
             learner.address = address
+
+    def newest(self, path: int) -> tuple[int, int] | None:
+        """When the latest probe of a path that has arrived was sent, CLOCK_REALTIME, and how long it took; in ns."""
+        number = self._newest.get(path, -1)
+        sent_ns, arrived_ns = self._tx.get(number, 0), self._rx.get(number, 0)
+        return (sent_ns, arrived_ns - sent_ns) if sent_ns and arrived_ns else None
 
     def raw(self) -> NDArray[np.void]:
         """All probes, shape (n,), of RAW_DTYPE."""

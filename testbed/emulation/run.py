@@ -16,7 +16,7 @@ import platform
 import signal
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +27,18 @@ from testbed.emulation.audit import Evidence, judge, sample_table, tick_table
 from testbed.emulation.channel import Channel
 from testbed.emulation.faults import Faults
 from testbed.emulation.frr.watch import Routing
+from testbed.emulation.join.agent import Joining
+from testbed.emulation.live import Live
 from testbed.emulation.loop import run_activities
 from testbed.emulation.network import Emulation, running
 from testbed.emulation.player import ReadBack
 from testbed.emulation.probes import Prober, open_socket
+from testbed.emulation.selection import Selection
 from testbed.emulation.workload import Workload
 from testbed.ground.clock import Clock, RealClock
 from testbed.ground.constants import NS_PER_S
 from testbed.ground.errors import TestbedError
+from testbed.ground.joining import LIVE
 from testbed.ground.units import format_utc
 from testbed.plan import model
 from testbed.plan.expected import longest_flight_ns
@@ -48,10 +52,11 @@ _PRIORITY = -10  # nice value of the player: before everything else on the machi
 
 
 class Progress:
-    """Tells the other end of the channel how far the run is, and watches the clock for steps; an Activity."""
+    """Tells the other end of the channel how the run is getting on, and watches the clock for steps; an Activity."""
 
-    def __init__(self, channel: Channel, duration_ns: int) -> None:
+    def __init__(self, channel: Channel, live: Live, duration_ns: int) -> None:
         self._channel = channel
+        self._live = live
         self._duration_ns = duration_ns
         self._due_ns = 0
         self._offset_ns = clock_offset_ns()
@@ -61,7 +66,8 @@ class Progress:
         return self._due_ns if self._due_ns <= self._duration_ns else None
 
     def act(self, clock: Clock) -> None:
-        self._channel.tell(progress=clock.now_ns() / 1e9, of=self._duration_ns / 1e9)
+        now_ns = clock.now_ns()
+        self._channel.tell(progress=now_ns / 1e9, of=self._duration_ns / 1e9, live=self._live.record(now_ns))
         offset_ns = clock_offset_ns()
         self.clock_steps_ns.append(offset_ns - self._offset_ns)
         self._offset_ns = offset_ns
@@ -82,21 +88,28 @@ def play(folder: Path, channel: Channel) -> dict[str, Any]:
         sockets = control.sockets() | {name: open_socket(node) for name, node in wiring.nodes.items()}
         aims = [*targets.link_targets(wiring), *targets.path_targets(wiring), *targets.control_targets()]
         prober = Prober(aims, sockets, plan.duration_ns)
+        selecting = [stack.enter_context(Selection(wiring, folder, plan.duration_ns))] if plan.uplinks else []
         workload = stack.enter_context(Workload(wiring, folder, pcap=job["pcap"]))
         nodes = {name: node.namespace.fd for name, node in wiring.nodes.items()}
-        (folder / "live.json").write_text(json.dumps({"pid": os.getpid(), "namespaces": nodes}))
-        stack.callback((folder / "live.json").unlink)
+        joining = stack.enter_context(Joining(wiring, player, folder))
+        (folder / LIVE).write_text(json.dumps({"pid": os.getpid(), "namespaces": nodes}))
+        stack.callback((folder / LIVE).unlink)
 
         gc.collect()
         gc.freeze()  # nothing made so far is ever garbage: collections during play stay short
         monotonic_ns, realtime_ns = time.monotonic_ns() + _LEAD_NS, time.time_ns() + _LEAD_NS
+        joining.started(realtime_ns)
         workload.start(realtime_ns)
+        for selection in selecting:
+            selection.start(realtime_ns)
         clock = RealClock(monotonic_ns)
         channel.tell(stage="playing")
-        progress = Progress(channel, plan.duration_ns)
+        live = Live(plan, player, prober, workload.flows, workload.counts, realtime_ns)
+        progress = Progress(channel, live, plan.duration_ns)
         faults = Faults(plan, player, folder, read_faults(folder / FAULTS, plan))
         read_back = [ReadBack(player, len(plan.links), plan.duration_ns)] if job["readback"] else []
-        run_activities([faults, player, prober, *routing, *read_back, progress], clock, channel.interrupted.is_set)
+        playing = [faults, player, *selecting, prober, *routing, *read_back, progress]
+        run_activities(playing, clock, channel.interrupted.is_set)
         interrupted = channel.interrupted.is_set()
         played_ns = min(clock.now_ns(), plan.duration_ns)
 
@@ -113,6 +126,8 @@ def play(folder: Path, channel: Channel) -> dict[str, Any]:
         )
         for watched in routing:
             watched.finish()
+        for selection in selecting:
+            selection.finish()
         plan = with_routing(with_faults(plan, folder), folder)
         samples = sample_table(plan, evidence)
         np.save(folder / "samples.npy", samples)
@@ -133,7 +148,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: channel.interrupted.set())
     signal.signal(signal.SIGINT, lambda *_: channel.interrupted.set())
     if os.geteuid() == 0:
-        os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
+        with suppress(PermissionError):  # a container's root may lack CAP_SYS_NICE
+            os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
     began = time.monotonic()
     outcome: dict[str, Any]
     code = 0

@@ -5,17 +5,19 @@ from __future__ import annotations
 import importlib
 import ipaddress
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from testbed.emulation import probes, tunnels
+from testbed.emulation import bfd, probes, tunnels
 from testbed.emulation.attack import attack, threat_of
 from testbed.emulation.capture import capture
 from testbed.emulation.children import Child
 from testbed.emulation.exposure import Exposure
 from testbed.emulation.internet import Internet, split
 from testbed.emulation.ledger import Ledger, wanted
+from testbed.emulation.live import Counts
 from testbed.emulation.swan import overlay
 from testbed.emulation.swan.overlay import Overlay
 from testbed.emulation.wiring import Wiring
@@ -49,17 +51,24 @@ class Workload:
         options = dict(plan.traffic)
         kernels = overlay.take(options)
         options.pop("access", None)  # the wiring's
+        options.pop("selection", None)  # the run's
+        options["duplicated"] = tuple(options.get("duplicated", ()))
         tunnels.check_sizes(plan)
         extent = wanted(options)
         self._threat = threat_of(plan, options)
         if options.get("duplicates"):  # else links make no copies, and every copy is a replay
             options["longest_lag_ns"] = longest_lag_ns(plan, PRIORITY_BYTES)
+        asking = (bfd.PORT,) if wiring.uplinks else ()
         try:
             protected, services = split(plan.flows)
             self._flows = parse_flows(protected, wiring.lans)
             self._internet = Internet(wiring, folder, services)
             self._options = SessionOptions(
-                clear_udp_ports=(probes.PORT, *self._internet.clear_udp_ports),
+                clear_udp_ports=(
+                    probes.PORT,
+                    *asking,
+                    *self._internet.clear_udp_ports,
+                ),
                 clear_tcp_ports=self._internet.clear_tcp_ports,
                 **options,
             )
@@ -82,6 +91,8 @@ class Workload:
             self._stack.callback(self._overlay.close)
         self._hosts = {name: self._open(name) for name in _endpoints(self._flows)}
         self._canaries = make_canaries(self._flows)
+        self.flows = tuple(flow.name for flow in self._flows)
+        self.counts = Counts(len(self.flows))
         self._exposure = Exposure(wiring, self._flows, self._canaries)
         self._ledger = Ledger(wiring, self._flows, folder, extent) if extent != "off" and self._flows else None
         if self._ledger is not None:
@@ -115,7 +126,7 @@ class Workload:
         if self._ledger is not None:
             self._ledger.start(realtime_ns, stop_ns)
         work = (self._flows, self._options, self._hosts, realtime_ns, stop_ns, self._folder)
-        self._session = Child("traffic", lambda: run_session(*work, canaries=self._canaries))
+        self._session = Child("traffic", lambda: run_session(*work, self.counts.take, self._canaries))
         self._stack.callback(self._session.kill)
         end_ns = realtime_ns + stop_ns + WAITING_TIME_NS
         self._listening = Child("exposure", lambda: self._exposure.listen(realtime_ns, end_ns, self._folder))
@@ -142,7 +153,15 @@ class Workload:
             tap = open_tap(node.intfList()[0].name)
         thin(tap, self._internet.crowded_ports)
         inside = self._overlay is None and self._wiring.plan.node(name).inside
-        return HostSockets(name=name, address=str(outer), inner=lan.inner, inside=inside, udp=udp, tap=tap)
+        found = HostSockets(name=name, address=str(outer), inner=lan.inner, inside=inside, udp=udp, tap=tap)
+        return self._twofold(found) if self._options.duplicated else found
+
+    def _twofold(self, host: HostSockets) -> HostSockets:
+        """With what it takes to send and receive second copies."""
+        other = str(self._wiring.uplinks.other(self._wiring.lans[host.name]))
+        with self._wiring.nodes[host.name].namespace.entered():
+            second = open_udp(other, self._options.port, no_checksum=True)
+        return replace(host, second=second, other=other)
 
     def _capture(self, node: str, interface: str, name: str) -> None:
         """What arrives and leaves at an interface, until the run ends."""

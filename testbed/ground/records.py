@@ -5,6 +5,7 @@ plan.parquet                     the same as one table
 manifest.json                    what reproduces the run
 faults.json, inbox/              faults known beforehand, and those to begin now
 faults.jsonl                     each fault's beginning and end
+live.json, progress.json         while it plays: see joining
 run.json                         where and when it was played, and whether it ended by itself
 samples.npy                      one row per audit probe (SAMPLE_DTYPE)
 ticks.npy                        one row per tick of the player (TICK_DTYPE)
@@ -15,6 +16,7 @@ internet.json, internet/         what services over TCP came to; their key, and 
 alarms.npy                       one row per packet that raised an alarm (traffic.records)
 ledger.json, ledger.npy          what taps on the way saw, where one was kept (traffic.ledger)
 report.json, report.html         the report
+sky.npy, sky.json, web.log       what a dashboard shows of the sky; what its server complained of
 """
 
 from __future__ import annotations

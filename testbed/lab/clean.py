@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from testbed.ground.joining import PRESENT_ONLY_LIVE
 from testbed.lab.launch import RUNNER, TAG
 
 
@@ -34,8 +35,8 @@ def find(parent: Path) -> list[Leftover]:
     found = [
         Leftover(f"process {pid} ({_name(pid)}) of {folder}", pid=pid) for pid, folder in tagged if folder not in alive
     ]
-    for live in sorted(parent.glob("*/live.json")):
-        if str(live.parent.absolute()) not in alive:
+    for live in sorted(path for name in PRESENT_ONLY_LIVE for path in parent.glob(f"*/{name}")):
+        if str(live.parent.absolute()) not in alive and not _guest_runs(live.parent / "guest" / "uml"):
             found.append(Leftover(f"file {live}", path=live))
     for control in sorted(parent.glob("*/guest/uml")):
         if not _guest_runs(control):

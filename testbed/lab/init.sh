@@ -2,7 +2,8 @@
 # Process 1 of the guest. The host's file tree is the read-only root; an overlay in memory makes it writable, and the
 # run directory alone is mounted through to the host. Expects from the file that sources it:
 #   RUN_DIR   host folder to mount writable     COMMAND   shell-quoted command      WORK_DIR   where to run it
-# Console 1 is the control channel (JSON lines), console 2 the command's standard input, output and error.
+# Console 1 is the control channel (JSON lines), console 2 the command's standard input, output and error, console 3
+# for those who join a run (testbed/emulation/join).
 PATH=/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 mount -t proc proc /proc

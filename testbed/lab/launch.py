@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from testbed.lab import identity
-from testbed.lab.guest import Guest, Job
+from testbed.ground.joining import CONSOLE, forget_progress, write_progress
+from testbed.lab import identity, priority
+from testbed.lab.guest import JOINING, Guest, Job
 from testbed.lab.place import Place
+from testbed.lab.relay import Relay
 from testbed.lab.wakeful import wakeful
 
 RUNNER: Final = "testbed.emulation.run"
@@ -31,16 +33,34 @@ Message = dict[str, Any]
 def play(folder: Path, place: Place, on_message: Callable[[Message], None]) -> int:
     """Play a run directory to its end; returns the runner's exit code.
 
-    `on_message` gets progress. Interrupted (Ctrl-C, SIGTERM), the runner is asked to stop and to keep what it has.
+    `on_message` gets progress; its newest record is kept in the run directory. Interrupted (Ctrl-C, SIGTERM), the
+    runner is asked to stop and to keep what it has.
     """
     log = folder / "runner.log"
+
+    def take(message: Message) -> None:
+        if "live" in message:
+            write_progress(folder, message["live"])
+        on_message(message)
+
+    try:
+        return _play(folder, place, log, take)
+    finally:
+        forget_progress(folder)
+
+
+def _play(folder: Path, place: Place, log: Path, on_message: Callable[[Message], None]) -> int:
     if place == "native":
         with wakeful():
             return _natively(folder, log, on_message)
     with log.open("wb") as output:
-        command = [sys.executable, "-m", RUNNER, str(folder)]
+        command = ["env", f"{CONSOLE}={JOINING}", sys.executable, "-m", RUNNER, str(folder)]
         job = Job(command, project(), folder, memory_mb=memory_mb(folder))
-        with Guest(job, identity.ordinary_user(folder)) as guest, _asking(lambda: guest.send({"do": "stop"})):
+        with (
+            Guest(job, identity.ordinary_user(folder)) as guest,
+            Relay(folder, guest.joining),
+            _asking(lambda: guest.send({"do": "stop"})),
+        ):
             return guest.serve(on_message, output.write)
 
 
@@ -65,6 +85,7 @@ def _natively(folder: Path, log: Path, on_message: Callable[[Message], None]) ->
             cwd=project(),
         )
         far.close()
+        priority.first(runner.pid)
         with _asking(lambda: near.sendall(b'{"do": "stop"}\n')), near.makefile() as lines:
             for line in lines:
                 on_message(json.loads(line))

@@ -10,11 +10,12 @@ from typing import Any, Literal
 
 from testbed.ground.errors import InputError
 from testbed.ground.units import format_utc
+from testbed.lab.runs import DEFAULT_PARENT, find
 from testbed.plan import model, store
 from testbed.plan.faults import FAULTS, INBOX
 from testbed.plan.model import Plan
 
-DEFAULT_PARENT = Path("runs")
+__all__ = ["DEFAULT_PARENT", "create", "find"]
 
 
 def create(
@@ -52,19 +53,6 @@ def _fresh_name(topology: str) -> Path:
     while folder.exists():
         number += 1
         folder = base.with_name(f"{base.name}-{number}")
-    return folder
-
-
-def find(name: str) -> Path:
-    """The run that a person names: a path, or 'latest' of ./runs; raises InputError."""
-    if name == "latest":
-        runs = sorted(DEFAULT_PARENT.glob("*/manifest.json"), key=lambda path: path.stat().st_mtime_ns)
-        if not runs:
-            raise InputError(f"no runs in {DEFAULT_PARENT.absolute()}: start one with 'testbed run TOPOLOGY'")
-        return runs[-1].parent.absolute()
-    folder = Path(name).absolute()
-    if not (folder / "manifest.json").is_file():
-        raise InputError(f"{folder} is not a run directory: it has no manifest.json")
     return folder
 
 

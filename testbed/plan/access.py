@@ -3,8 +3,8 @@
 A global controller reassigns satellites every 15 s, at :12 :27 :42 :57 UTC, the same everywhere (Tanveer et al.,
 CoNEXT Companion 2023). Slots are judged whole, even where the plan begins or ends inside one: plans of the same start
 and of different durations agree where they overlap.
-Inside slots a terminal moves when its gateway or PoP is lost, and, if it is not bound to slots, when its satellite
-falls below the mask.
+Inside slots a terminal moves when its gateway or PoP is lost or its operator denies it, and, if it is not bound to
+slots, when its satellite falls below the mask.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from testbed.ground.errors import PlanError
 from testbed.ground.units import format_utc
 from testbed.orbits.catalogue import Catalogue
 from testbed.orbits.propagate import Ephemeris
+from testbed.plan.denial import LET_IN
 from testbed.plan.landing import BentPipe, Landing, Meshed
 from testbed.plan.losses import lost, pop_at
 from testbed.plan.policies import POLICIES, Candidates, draws
@@ -29,6 +30,8 @@ from testbed.plan.sightings import TICK_NS, Sightings, View, window
 
 BELOW_THE_MASK = "below the mask"
 """Why a leg began inside a slot where its terminal is not bound to slots."""
+
+_NEVER_NS = 1 << 62
 
 
 @dataclass(frozen=True)
@@ -96,9 +99,10 @@ def assign(
         desk.play(begin_ns, end_ns)
     for user, its_legs in zip(scenario.terminals, desk.legs, strict=True):
         if all(leg.outage for leg in its_legs):
+            mend = "lower the mask, add gateways, or choose another start or catalogue"
+            mend = "let the denial begin later or end sooner" if "denied" in its_legs[0].cause else mend
             raise PlanError(
-                f"{user.host}: {its_legs[0].cause} from {format_utc(start_ns)} for {duration_ns / 1e9:g} s: "
-                "lower the mask, add gateways, or choose another start or catalogue"
+                f"{user.host}: {its_legs[0].cause} from {format_utc(start_ns)} for {duration_ns / 1e9:g} s: {mend}"
             )
     return tuple(tuple(its_legs) for its_legs in desk.legs)
 
@@ -134,7 +138,8 @@ class _Desk:
         self._seed = seed
         self._now: list[Leg] = [Leg(0, 0, -1, -1) for _ in scenario.terminals]
         self._last = [-1] * len(scenario.terminals)  # the satellite that served last
-        self._ready_ns = [0] * len(scenario.terminals)  # until then the loss of its gateway goes unnoticed
+        self._ready_ns = [0] * len(scenario.terminals)  # until then its loss goes unnoticed, or it is denied
+        self._again = [""] * len(scenario.terminals)  # why it is assigned then
         self._pops: dict[int, int] = {}
         self._losses_ns = sorted({loss.begin_ns for loss in scenario.lost if loss.begin_ns > 0})
 
@@ -145,9 +150,12 @@ class _Desk:
         instants = {begin_ns, *self._ticks(view, begin_ns, end_ns)}
         detection_ns = self._scenario.access.detection_ns
         instants |= {loss + late for loss in self._losses_ns for late in (0, detection_ns)}
+        instants |= {denial.begin_ns for denial in self._scenario.denied}
+        instants |= {one.end_ns + detection_ns for one in self._scenario.denied if one.end_ns is not None}
         ordered = sorted(instant for instant in instants if begin_ns <= instant < end_ns)
         for now_ns, next_ns in zip(ordered, [*ordered[1:], end_ns], strict=True):
             self._lose(view, now_ns)
+            self._deny(now_ns)
             offset_ns = self._start_ns + now_ns - view.begin_ns
             for terminal in self._movers(view, now_ns, offset_ns, first=now_ns == begin_ns):
                 self._choose(terminal, view, now_ns, offset_ns)
@@ -183,7 +191,21 @@ class _Desk:
         for terminal, leg in enumerate(self._now):
             if not leg.outage and self._pops.get(leg.gateway) != leg.pop:
                 self._now[terminal] = Leg(now_ns, now_ns, -1, -1, f"{', '.join(gone)} lost")
-                self._ready_ns[terminal] = now_ns + self._scenario.access.detection_ns
+                self._cut_off(terminal, now_ns + self._scenario.access.detection_ns, "loss noticed")
+
+    def _deny(self, now_ns: int) -> None:
+        """Cut off the terminals that the operator denies from this instant on."""
+        for denial in self._scenario.denied:
+            until_ns = _NEVER_NS if denial.end_ns is None else denial.end_ns + self._scenario.access.detection_ns
+            for terminal, user in enumerate(self._scenario.terminals):
+                if denial.begin_ns == now_ns and denial.reaches(user.site, self._start_ns):
+                    self._now[terminal] = Leg(now_ns, now_ns, -1, -1, denial.cause)
+                    self._cut_off(terminal, until_ns, LET_IN)
+
+    def _cut_off(self, terminal: int, until_ns: int, again: str) -> None:
+        """It is not assigned before `until_ns`, unless something else keeps it for longer."""
+        if until_ns > self._ready_ns[terminal]:
+            self._ready_ns[terminal], self._again[terminal] = until_ns, again
 
     def _movers(self, view: View, now_ns: int, offset_ns: int, *, first: bool) -> list[int]:
         """Terminals to assign at this instant: all when the slot begins, later those that lost what they had."""
@@ -220,7 +242,7 @@ class _Desk:
         beyond, gateway = self._landing.way(column)
         cause = "" if offset_ns == 0 or now_ns == 0 else BELOW_THE_MASK
         if now_ns == self._ready_ns[terminal] > 0:
-            cause = "loss noticed"
+            cause = self._again[terminal]
         satellite = int(view.columns[column])
         self._now[terminal] = Leg(now_ns, now_ns, satellite, gateway, cause, beyond, self._pops[gateway])
         self._last[terminal] = satellite

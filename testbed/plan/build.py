@@ -15,6 +15,7 @@ from testbed.orbits.propagate import Ephemeris
 from testbed.orbits.sites import Site
 from testbed.orbits.tracks import Place, Track
 from testbed.plan.access import Leg, assign, ephemeris_window
+from testbed.plan.denial import denial_events
 from testbed.plan.geometry import Geometry
 from testbed.plan.handover import Handovers, find_handovers, held_ns
 from testbed.plan.jamming import jam_events, jammed
@@ -71,7 +72,7 @@ def build_plan(
     schedule.add_feeder_links(used)
     schedule.add_fibres()
     stands = {user.name: _stands(user.site, start_ns) for user in scenario.terminals}
-    jams = scenario.jams
+    places, jams = {user.name: user.site for user in scenario.terminals}, scenario.jams
     return Plan(
         topology=scenario.name,
         start_ns=start_ns,
@@ -84,7 +85,11 @@ def build_plan(
             *(Lan(centre.host, centre.router) for centre in scenario.centres),
         ),
         routes=routes(scenario, legs, names),
-        events=_in_order(_events(scenario, legs, handovers, names, duration_ns), jam_events(stands, jams, duration_ns)),
+        events=_in_order(
+            _events(scenario, legs, handovers, names, duration_ns),
+            jam_events(stands, jams, duration_ns),
+            denial_events(places, scenario.denied, start_ns, duration_ns),
+        ),
         paths=paths(scenario, legs, names),
         steps=jammed(schedule.links, schedule.steps(), stands, jams, duration_ns),
         flows=scenario.flows(duration_ns),

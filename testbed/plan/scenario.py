@@ -20,6 +20,7 @@ from testbed.orbits.tracks import Place, Track
 from testbed.plan.capacity import Capacity
 from testbed.plan.cuts import Cuts
 from testbed.plan.delays import Overheads
+from testbed.plan.denial import Denial, Denials
 from testbed.plan.jamming import Jam
 from testbed.plan.losses import NO_LOSS, Loss, parse_losses
 from testbed.plan.model import Routing
@@ -166,6 +167,7 @@ class Scenario:
     maximum_altitude_m: float = inf  # nor do satellites above, which may pass packets on
     lost: tuple[Loss, ...] = ()
     jams: tuple[Jam, ...] = ()
+    denied: tuple[Denial, ...] = ()  # by the operator itself
     lasers: Lasers | None = None  # links between satellites; without them each lands for itself
     capacity: Capacity | None = None  # user links' rates drawn for each slot; without it the terminal's, constant
     variation: Variation | None = None  # of access delays, from slot to slot and within slots
@@ -281,7 +283,7 @@ class Losses:
         return text
 
 
-Parameter = Choice | Switch | Whole | Losses | Cuts | Text | Time
+Parameter = Choice | Switch | Whole | Losses | Cuts | Denials | Text | Time
 
 
 def parse_parameters(topology: str, declared: Sequence[Parameter], given: Mapping[str, str]) -> dict[str, Any]:

@@ -41,6 +41,10 @@ def test_350_packets_per_second_through_a_shaper_are_all_genuine(lab: Lab, tmp_p
     assert reasons_beyond_pacing(document) == []
     assert (document["alarms"], document["unattributed"]) == ([], {})
     assert seen[-1]["arrived"] > 1000
+    told = seen[-1]["flows"]
+    assert [sent for sent, _, _ in told] == [250, 250, 625, 625]
+    assert sum(genuine for _, genuine, _ in told) == seen[-1]["arrived"]
+    assert {alarms for _, _, alarms in told} == {0}
     for result, expected in zip(document["flows"], (250, 250, 625, 625), strict=True):
         assert result["sent"] == result["received"] == result["integrity"]["counts"]["GENUINE"] == expected
         assert result["lost"] == result["duplicated"] == result["reordered"] == result["gaps_over_200ms"] == 0

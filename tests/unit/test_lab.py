@@ -70,12 +70,14 @@ def test_files_of_control_are_leftovers_and_results_are_not(tmp_path: Path) -> N
     run = tmp_path / "run"
     (run / "guest" / "uml" / "guest").mkdir(parents=True)
     (run / "guest" / "uml" / "guest" / "pid").write_text("999999999")
-    (run / "live.json").write_text("{}")
+    for name in ("live.json", "progress.json"):
+        (run / name).write_text("{}")
     (run / "audit.json").write_text("{}")
     leftovers = clean.find(tmp_path)
     assert sorted(str(leftover.path) for leftover in leftovers if leftover.path) == [
         str(run / "guest" / "uml"),
         str(run / "live.json"),
+        str(run / "progress.json"),
     ]
     clean.remove([leftover for leftover in leftovers if leftover.path])
     assert clean.find(tmp_path) == [leftover for leftover in leftovers if leftover.pid]

@@ -1,0 +1,118 @@
+"""testbed.emulation.selection on real hosts and routers: traffic leaves a path that breaks, and comes back."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from testbed.emulation.loop import run_activities
+from testbed.emulation.network import running
+from testbed.emulation.selection import Selection
+from testbed.emulation.wiring import Wiring
+from testbed.ground.clock import Clock, RealClock
+from testbed.kernel.namespaces import set_sysctl
+from testbed.plan.chosen import CHOSEN
+from testbed.plan.model import STEP_DTYPE, Lan, Link, Node, PathStep, Plan, Route, Uplink
+
+pytestmark = pytest.mark.netns
+
+MS = 1_000_000
+S = 1_000 * MS
+BREAK_NS, MEND_NS, END_NS = 1_500 * MS, 2_500 * MS, 4_300 * MS
+STALL_MS = 300
+"""A run that was held up for longer is tried again: the machine was busy."""
+TERMS = {"hello_ms": 50, "misses": 3, "restore_ms": 300}
+
+
+def two_ways() -> Plan:
+    """a ─ ce-a ═ x or y ═ ce-b ─ b"""
+    ends = [(edge, via) for via in ("x", "y") for edge in ("ce-a", "ce-b")]
+    links = [Link(*pair, "fibre", 10**6) for a, b in ends for pair in ((a, b), (b, a))]
+    names = ("a", "b", "ce-a", "ce-b", "x", "y")
+    ways = [("a", "ce-a", via, "ce-b", "b") for via in ("x", "y")]
+    return Plan(
+        topology="two-ways",
+        start_ns=0,
+        duration_ns=END_NS,
+        satellites=0,
+        nodes=tuple(Node(name, "host" if name in "ab" else "router", inside=False) for name in names),
+        links=tuple(links),
+        lans=(Lan("a", "ce-a"), Lan("b", "ce-b")),
+        routes=(
+            *(Route(0, via, host, f"ce-{host}") for via in ("x", "y") for host in ("a", "b")),
+            Route(0, "ce-a", "b", "x"),
+            Route(0, "ce-b", "a", "x"),
+        ),
+        events=(),
+        paths=tuple((PathStep(0, nodes),) for way in ways for nodes in (way, way[::-1])),
+        steps=np.array([(number, 0, True, MS, 10**9, 0.0, np.nan, np.nan) for number in range(len(links))], STEP_DTYPE),
+        uplinks=tuple(
+            Uplink(host, f"ce-{host}", system, via) for host in "ab" for system, via in (("one", "x"), ("two", "y"))
+        ),
+        traffic={"access": "public", "selection": TERMS},
+    )
+
+
+class Breaker:
+    """Has x forward nothing for a second, and asks iproute2 meanwhile which way a's edge sends; an Activity."""
+
+    def __init__(self, wiring: Wiring) -> None:
+        self._wiring = wiring
+        self._acts = [(BREAK_NS, "break"), (MEND_NS - 100 * MS, "look"), (MEND_NS, "mend"), (END_NS - 100 * MS, "look")]
+        self.vias: list[list[str]] = []
+
+    def due_ns(self) -> int | None:
+        return self._acts[0][0] if self._acts else None
+
+    def act(self, clock: Clock) -> None:
+        _, what = self._acts.pop(0)
+        if what == "look":
+            lan, uplinks = self._wiring.lans["b"], self._wiring.uplinks
+            asked = [lan.host[0], uplinks.address(lan, "one"), uplinks.address(lan, "two"), uplinks.other(lan)]
+            self.vias.append([self._via(str(address)) for address in asked])
+            return
+        with self._wiring.nodes["x"].namespace.entered():
+            set_sysctl("net/ipv4/ip_forward", int(what == "mend"))
+
+    def _via(self, address: str) -> str:
+        """By which neighbour ce-a sends what is for the address."""
+        edge = self._wiring.nodes["ce-a"]
+        told = edge.popen(["ip", "-j", "route", "get", address], stdout=subprocess.PIPE)
+        gateway = json.loads(told.communicate()[0])[0]["gateway"]
+        return next(via for via in "xy" if str(self._wiring.interface(via, "ce-a").addresses[0]) == gateway)
+
+
+def play(folder: Path) -> tuple[Breaker, dict[str, Any]]:
+    """What iproute2 saw, and what the run directory tells."""
+    with running(two_ways(), impaired=False) as net:
+        wiring = net.topo.emulation.wiring
+        breaker = Breaker(wiring)
+        with Selection(wiring, folder, END_NS) as selection:
+            monotonic_ns, realtime_ns = time.monotonic_ns(), time.time_ns()
+            selection.start(realtime_ns)
+            run_activities([selection, breaker], RealClock(monotonic_ns), lambda: False)
+            selection.finish()
+    return breaker, json.loads((folder / CHOSEN).read_text())
+
+
+def test_traffic_leaves_a_path_that_breaks_and_comes_back_when_it_is_mended(tmp_path: Path) -> None:
+    for _ in range(3):
+        breaker, told = play(tmp_path)
+        if told["stalls"]["worst_ms"] < STALL_MS:
+            break
+    # What iproute2 says: the host's own address, both that are bound to a system, and the one for second copies.
+    assert breaker.vias == [["y", "x", "y", "x"], ["x", "x", "y", "y"]]
+    moved = [change for change in told["changes"] if not change["second"]]
+    for host in ("a", "b"):
+        away, back = (change for change in moved if change["host"] == host)
+        assert (away["before"], away["after"], back["after"]) == ("one", "two", "one")
+        least_ns = TERMS["misses"] * TERMS["hello_ms"] * MS * 0.5  # the last answer came up to an interval before
+        assert BREAK_NS + least_ns <= away["time_ns"] < MEND_NS
+        assert back["time_ns"] >= MEND_NS + TERMS["restore_ms"] * MS
+    assert {row["diagnostic"] for row in told["sessions"] if row["state"] == "DOWN"} <= {"EXPIRED", "NEIGHBOUR"}
