@@ -29,7 +29,7 @@ from testbed.emulation.faults import Faults
 from testbed.emulation.frr.watch import Routing
 from testbed.emulation.join.agent import Joining
 from testbed.emulation.live import Live
-from testbed.emulation.loop import run_activities
+from testbed.emulation.loop import Activity, run_activities
 from testbed.emulation.network import Emulation, running
 from testbed.emulation.player import ReadBack
 from testbed.emulation.probes import Prober, open_socket
@@ -108,7 +108,7 @@ def play(folder: Path, channel: Channel) -> dict[str, Any]:
         progress = Progress(channel, live, plan.duration_ns)
         faults = Faults(plan, player, folder, read_faults(folder / FAULTS, plan))
         read_back = [ReadBack(player, len(plan.links), plan.duration_ns)] if job["readback"] else []
-        playing = [faults, player, *selecting, prober, *routing, *read_back, progress]
+        playing: list[Activity] = [faults, player, *selecting, prober, *routing, *read_back, progress]
         run_activities(playing, clock, channel.interrupted.is_set)
         interrupted = channel.interrupted.is_set()
         played_ns = min(clock.now_ns(), plan.duration_ns)

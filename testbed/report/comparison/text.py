@@ -81,7 +81,7 @@ def _best_to_worst(known: list[tuple[Estimate, str]], figure: dict[str, Any]) ->
 
 def traffic_text(document: dict[str, Any]) -> str:
     """What was sent, like 'calls: 4 and transfers: 2, between dc-rome and rome'; empty where no run says so."""
-    flows = next((system["traffic"] for system in document["systems"] if system["traffic"]), [])
+    flows: list[dict[str, str]] = next((system["traffic"] for system in document["systems"] if system["traffic"]), [])
     if not flows:
         return ""
     counts = Counter(KIND_NAMES.get(flow["kind"], f"{flow['kind']} flows") for flow in flows)
