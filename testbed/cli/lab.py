@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from testbed.cli import completing
 from testbed.lab import finder
 from testbed.lab.exercises import grading, submission
 from testbed.lab.exercises.book import BOOK
@@ -60,7 +61,7 @@ def seed(name: str) -> None:
 
 @command.command("check")
 @click.argument("number", type=int)
-@click.argument("run")
+@click.argument("run", shell_complete=completing.run_directory)
 @click.option("--student", metavar="NAME", help="Whose it is. Default: the one that the answers name.")
 @click.option(
     "--answers",
