@@ -9,13 +9,14 @@ from typing import BinaryIO
 
 import click
 
+from testbed.cli import completing
 from testbed.ground.errors import InputError
 from testbed.lab import runs
 from testbed.lab.eavesdrop import Eavesdropper
 
 
 @click.command("capture", context_settings={"ignore_unknown_options": True})
-@click.argument("run")
+@click.argument("run", shell_complete=completing.run_directory)
 @click.argument("place", metavar="NODE[:INTERFACE]")
 @click.argument("only", nargs=-1, type=click.UNPROCESSED, metavar="[-- FILTER...]")
 @click.option("--write", "-w", "write", metavar="FILE", help="New pcapng file, or - for standard output.")

@@ -6,13 +6,14 @@ import json
 
 import click
 
+from testbed.cli import completing
 from testbed.ground.errors import InputError
 from testbed.lab import runs
 from testbed.lab.inject import inject
 
 
 @click.command("event")
-@click.argument("run")
+@click.argument("run", shell_complete=completing.run_directory)
 @click.argument("kind")
 @click.argument("target", nargs=-1, required=True)
 @click.option("--for", "lasting", type=float, metavar="S", help="Seconds; without it until the run ends.")

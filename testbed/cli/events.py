@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
+from testbed.cli import completing
 from testbed.ground.joining import LIVE
 from testbed.lab import happenings, runs
 
 
 @click.command("events")
-@click.argument("run")
+@click.argument("run", shell_complete=completing.run_directory)
 @click.option("--follow", "-f", is_flag=True, help="Go on until the run ends, with what its kernel says.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(run: str, *, follow: bool, form: str) -> None:

@@ -7,11 +7,12 @@ import sys
 
 import click
 
+from testbed.cli import completing
 from testbed.lab import join, runs
 
 
 @click.command("exec", context_settings={"ignore_unknown_options": True})
-@click.argument("run")
+@click.argument("run", shell_complete=completing.run_directory)
 @click.argument("node")
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from testbed.cli import completing
 from testbed.lab import rundir
 from testbed.lab.web.beside import Beside
 from testbed.lab.web.listen import DEFAULT, Listening, listen
@@ -16,7 +17,7 @@ from testbed.plan.model import Plan, load
 
 
 @click.command("web")
-@click.argument("run", default="latest")
+@click.argument("run", default="latest", shell_complete=completing.run_directory)
 @click.option(
     "--catalogue",
     "catalogues",

@@ -55,6 +55,7 @@ def test_run_directories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert set(offered("report", "")) == {"latest", "runs/first", "runs/second"}
     assert offered("report", "la") == ["latest"]
     assert offered("report", "/sr") == ["<dir>"]
+    assert offered("event", "la") == offered("exec", "la") == offered("web", "la") == ["latest"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
