@@ -82,8 +82,8 @@ class Feed:
         try:
             for line in missed:
                 yield line
-            while (line := await queue.get()) is not None:
-                yield line
+            while (told := await queue.get()) is not None:
+                yield told
         finally:
             self._listening.discard(queue)
 
