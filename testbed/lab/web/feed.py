@@ -80,8 +80,8 @@ class Feed:
         missed = [json.dumps(message) for message in (first, *self._newest.values())]
         self._listening.add(queue)  # before anything is sent: nothing falls between
         try:
-            for line in missed:
-                yield line
+            for one in missed:
+                yield one
             while (line := await queue.get()) is not None:
                 yield line
         finally:
