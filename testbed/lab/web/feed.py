@@ -80,10 +80,10 @@ class Feed:
         missed = [json.dumps(message) for message in (first, *self._newest.values())]
         self._listening.add(queue)  # before anything is sent: nothing falls between
         try:
-            for line in missed:
+            for one in missed:
+                yield one
+            while (line := await queue.get()) is not None:
                 yield line
-            while (told := await queue.get()) is not None:
-                yield told
         finally:
             self._listening.discard(queue)
 
