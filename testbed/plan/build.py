@@ -88,7 +88,7 @@ def build_plan(
         ),
         routes=routes(scenario, legs, names),
         events=_in_order(
-            _events(scenario, legs, handovers, names, duration_ns),
+            _events(geometry, legs, handovers, names, duration_ns),
             jam_events(stands, jams, duration_ns),
             denial_events(places, scenario.denied, start_ns, duration_ns),
         ),
@@ -155,14 +155,24 @@ def _at(name: str, role: Role, site: Site, domain: str, inside: bool = True, nat
     return Node(name, role, inside, nat, site.latitude_deg, site.longitude_deg, domain=domain)
 
 
+def _first_up_ns(geometry: Geometry, terminal: int, leg: Leg) -> int:
+    """How long the first packet over a backup takes to the new NAT: nothing comes back before; elsewhere it is in
+    `learning_ns`."""
+    if not leg.chain or geometry.backup_of(leg.satellite) is None:
+        return 0
+    up_ns = geometry.user_ns(terminal, leg.satellite, True, leg.begin_ns)
+    return up_ns + geometry.beyond_ns(leg.satellite, leg.gateway, leg.begin_ns, leg.pop)
+
+
 def _events(
-    scenario: Scenario,
+    geometry: Geometry,
     legs: Sequence[Sequence[Leg]],
     handovers: Handovers,
     satellites: Sequence[str],
     duration_ns: int,
 ) -> list[Event]:
     """Handovers, outages and losses."""
+    scenario = geometry.scenario
     gateways = [gateway.name for gateway in scenario.gateways]
     events = [
         Event(
@@ -197,7 +207,7 @@ def _events(
                     + (held_ns(handovers.raises, number, after) if after and after.chain else 0)
                 )
                 if before and after and before.pop != after.pop:  # another NAT: nothing comes to the host as yet
-                    window_ns += scenario.access.learning_ns
+                    window_ns += scenario.access.learning_ns + _first_up_ns(geometry, number, after)
                 name = scenario.terminals[number].name
                 events.append(Event(leg.begin_ns, "outage", name, leg.cause, window_ns))
     return events

@@ -54,8 +54,12 @@ def test_a_jammed_frigate_goes_over_geo_and_comes_back() -> None:
             steps, geo = plan.link_steps(number), "SICRAL" in link.a + link.b
             assert {8_000_000, 2_000_000} >= set(steps["rate_bps"].tolist()) if geo else steps["loss"].max() == 0.8
             assert not (geo and steps["loss"].any())  # another band is not jammed
-    outages = [(one.time_ns / S, one.cause) for one in plan.events if one.kind == "outage"]
-    assert outages == [(9.0, "changes to the backup"), (19.0, "changes to the satellites")]
+    there, back = [one for one in plan.events if one.kind == "outage"]
+    assert (there.time_ns, there.cause) == (9 * S, "changes to the backup")
+    assert (back.time_ns, back.cause) == (19 * S, "changes to the satellites")
+    learnt_ms = 2_500  # two seconds of change, and half a second until the new NAT knows it,
+    assert back.window_ns == learnt_ms * MS
+    assert there.window_ns / MS - learnt_ms == pytest.approx(310, abs=5)  # once something has gone up over GEO
 
 
 def test_what_is_sent_over_geo_arrives_both_ways() -> None:
