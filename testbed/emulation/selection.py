@@ -102,10 +102,10 @@ class Selection:
         self._wiring, self._folder, self._until_ns = wiring, folder, until_ns
         self._uplinks = wiring.uplinks
         self._terms = Terms(**wiring.plan.traffic["selection"])
-        self._changes: list[Change] = []
+        self.changes: list[Change] = []
         self._told: list[dict[str, Any]] = []
         self._start_realtime_ns = 0
-        self._read_ns = 0
+        self._due_ns = 0
         self._stalls_ns: list[int] = []
         self._ends: list[_End] = []
         self._hearers: dict[int, _End] = {}  # by the discriminator of the end that it hears
@@ -139,13 +139,11 @@ class Selection:
         self._start_realtime_ns = realtime_ns
 
     def due_ns(self) -> int | None:
-        due_ns = min([self._read_ns + _READ_NS, *self._times()])
-        return due_ns if due_ns < self._until_ns else None
+        return self._due_ns if self._due_ns < self._until_ns else None
 
     def act(self, clock: Clock) -> None:
         now_ns = clock.now_ns()
-        late_ns = now_ns - min([self._read_ns + _READ_NS, *self._times()])
-        self._read_ns = now_ns
+        late_ns = now_ns - self._due_ns
         self._read()
         if late_ns > _STALL_NS:  # the machine's fault, of which the report tells
             self._stalls_ns.append(late_ns)
@@ -159,13 +157,14 @@ class Selection:
         for end in self._ends:
             if end.session.due_ns <= now_ns:
                 self._senders[end.host].sendto(end.session.send(now_ns), end.address)
+        self._due_ns = min([now_ns + _READ_NS, *self._times(now_ns)])  # asked for often, and only acts change it
 
     def finish(self) -> None:
         """Leave what was chosen and why in the run directory."""
         document = {
             "systems": list(self._uplinks.systems),
             "terms": asdict(self._terms),
-            "changes": [asdict(change) for change in self._changes],
+            "changes": [asdict(change) for change in self.changes],
             "sessions": self._told,
             "mptcp": _multipath_tcp(),
             "stalls": {"count": len(self._stalls_ns), "worst_ms": max(self._stalls_ns, default=0) / 1e6},
@@ -188,13 +187,13 @@ class Selection:
             (far,) = (end for end in both if (end.host, end.system) == (one.peer, one.system))
             self._hearers[one.session.number] = far
 
-    def _times(self) -> Iterator[int]:
+    def _times(self, now_ns: int) -> Iterator[int]:
         for end in self._ends:
             yield end.session.due_ns
             if end.session.expires_ns is not None:
                 yield end.session.expires_ns
         for choice in self._choices:
-            yield from choice.next_ns(self._read_ns)
+            yield from choice.next_ns(now_ns)
 
     def _read(self) -> None:
         """Take in all that has arrived, at the times that the kernel stamped."""
@@ -219,11 +218,11 @@ class Selection:
         choice.system = choice.choose(clock.now_ns())
         if choice.system != before:
             self._move(host, self._uplinks.move(self._wiring, host, peer, choice.system))
-            self._changes.append(Change(clock.now_ns(), host, peer, before, choice.system))
+            self.changes.append(Change(clock.now_ns(), host, peer, before, choice.system))
         before, choice.other = choice.other, choice.choose_other()
         if choice.other != before:
             self._move(host, self._uplinks.move_other(self._wiring, host, peer, choice.other))
-            self._changes.append(Change(clock.now_ns(), host, peer, before, choice.other, second=True))
+            self.changes.append(Change(clock.now_ns(), host, peer, before, choice.other, second=True))
 
     def _move(self, host: str, messages: Sequence[Message]) -> None:
         router = self._uplinks.find(host, self._uplinks.systems[0]).router
