@@ -84,7 +84,9 @@ def _verdict(quiet: list[dict[str, Any]]) -> dict[str, Any]:
     unknown = len(quiet) - sum(count.values())
     if count["pass"] == len(quiet):
         tone, word = "pass", f"All {len(quiet)} quiet runs passed"
-        sentence = "In each of them delays on the wire were the computed ones, and every packet accepted was genuine."
+        sentence = (
+            "Delays on the wire were the computed ones within the audit's budget; every packet accepted was genuine."
+        )
     elif unknown:
         tone, word = "invalid", f"{unknown} of {len(quiet)} quiet runs cannot be judged"
         sentence = "They are in no figure; a system all of whose runs are such has none."
