@@ -20,7 +20,7 @@ def browser() -> Iterator[Any]:
 
     Chromium refuses to make its sandbox as root. What it opens here are the project's own pages alone.
     """
-    missing = _missing()
+    missing = missing_browser()
     if missing:
         if os.environ.get("CI") == "true":
             pytest.fail(f"tier browser skipped in CI: {missing}", pytrace=False)
@@ -36,7 +36,7 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
-def _missing() -> str:
+def missing_browser() -> str:
     """What the tests lack, and the mend; empty if nothing."""
     if shutil.which("chromium") is None:
         return "no Chromium; run: apt-get install --no-install-recommends chromium"
