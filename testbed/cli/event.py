@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
 from testbed.ground.errors import InputError
-from testbed.lab import rundir
+from testbed.lab import runs
 from testbed.lab.inject import inject
 
 
@@ -18,6 +20,7 @@ from testbed.lab.inject import inject
 @click.option("--rate", type=float, help="Share of the planned rate that is left.")
 @click.option("--delay", type=float, metavar="MS", help="Added one way.")
 @click.option("--cause", help="Why: kept in the log.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(
     run: str,
     kind: str,
@@ -27,6 +30,7 @@ def command(
     rate: float | None,
     delay: float | None,
     cause: str | None,
+    form: str,
 ) -> None:
     """Begin a fault of KIND at TARGET in the live RUN (a folder, or 'latest').
 
@@ -36,11 +40,14 @@ def command(
     testbed event latest jam 40.5 17.2 300 --loss 0.3
     testbed event latest rain ut-rome --loss 0.05 --rate 0.5
     """
-    folder = rundir.find(run)
+    folder = runs.find_live(run)
     entry = {"kind": kind} | _target(kind, target)
     options = {"for": lasting, "loss": loss, "rate": rate, "delay": delay, "cause": cause}
     entry |= {name: value for name, value in options.items() if value is not None}
     told = inject(folder, entry)
+    if form == "json":
+        click.echo(json.dumps(told, ensure_ascii=False))
+        return
     click.echo(f"{told['kind']} at {told['time_ns'] / 1e9:.3f} s on {told['links']} link directions: {told['cause']}")
 
 

@@ -58,5 +58,6 @@ def _sentence(happening: dict[str, Any]) -> str:
         what = f"{node}: {happening['fault']}" if happening["fault"] else ""
     else:
         what = f"{node}: {happening['detail']}" if "detail" in happening else str(node)
-    cause = f" ({happening['cause']})" if happening.get("cause") else ""
-    return f"{happening['time_s']:10.3f} s  {kind:13} {what}{cause}  [{happening['by']}]"
+    cause = f"({happening['cause']})" if happening.get("cause") else ""
+    words = " ".join(word for word in (what, cause) if word)
+    return f"{happening['time_s']:10.3f} s  {kind:13} {words}  [{happening['by']}]"

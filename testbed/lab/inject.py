@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from testbed.ground.errors import InputError, RunError
+from testbed.ground.joining import LIVE
+from testbed.lab import runs
 from testbed.plan.faults import INBOX, LOG, parse_fault
 from testbed.plan.model import Plan, load
 
@@ -23,13 +25,16 @@ def inject(folder: Path, entry: Mapping[str, Any], plan: Plan | None = None) -> 
     plan: the run's, if it is at hand. Raises InputError for a run that does not play or a fault that does not fit it,
     RunError when the run does not take it up.
     """
-    if not (folder / "live.json").exists():
+    if not (folder / LIVE).exists():
         raise InputError(f"{folder}: not a live run: events are for a run that plays now")
     parse_fault(entry, plan or load(folder / "plan"), where="event")
     name = secrets.token_hex(4)
     waiting = folder / INBOX / f"{name}.part"
-    waiting.write_text(json.dumps(entry))
-    waiting.rename(waiting.with_suffix(".json"))
+    try:
+        waiting.write_text(json.dumps(entry))
+        waiting.rename(waiting.with_suffix(".json"))
+    except PermissionError:
+        raise runs.another_users(folder) from None
     told = _answer(folder, name)
     if told["act"] == "refused":
         raise InputError(str(told["why"]))
