@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from chromium import missing_browser
 from made_pages import MADE, SYSTEMS
 from opened import WIDTHS, Opener
 from readable import figures, problems
@@ -187,3 +188,8 @@ def test_what_a_page_complains_of_and_asks_for_is_heard(
     opened.page.wait_for_load_state("networkidle")
     assert any(complaint.startswith(told) for complaint in opened.complaints), opened.complaints
     assert bool(opened.beyond(file.as_uri())) == told.startswith("failed")
+
+
+def test_a_missing_browser_is_said_with_its_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert missing_browser() == "no Chromium; run: apt-get install --no-install-recommends chromium"

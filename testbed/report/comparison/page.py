@@ -19,14 +19,14 @@ DELAYS_SHOWN: Final = 2
 
 COSTS: Final = (
     (
+        "Contract with SpaceX, over five years",
         "1.5 billion €",
-        "over five years",
-        "Italy discussed such a contract with SpaceX: encryption for government phone and internet, communications of "
-        "the forces in the Mediterranean, direct-to-cell in emergencies. It was not signed.",
+        "Discussed by Italy, not signed: encryption for government phone and internet, communications of the forces in "
+        "the Mediterranean, direct-to-cell in emergencies.",
     ),
-    ("over 10 billion €", "at all", "What a constellation of its own was put at."),
+    ("Constellation of its own", "over 10 billion €", "What such a one was put at, in the same articles."),
 )
-"""What the press wrote: the sum, for what time, for what."""
+"""What the press wrote: what for, the sum, in more words."""
 
 COSTS_SOURCE: Final = "silicon.co.uk, 7 January 2025; europeanspaceflight.com"
 
@@ -84,7 +84,9 @@ def _verdict(quiet: list[dict[str, Any]]) -> dict[str, Any]:
     unknown = len(quiet) - sum(count.values())
     if count["pass"] == len(quiet):
         tone, word = "pass", f"All {len(quiet)} quiet runs passed"
-        sentence = "In each of them delays on the wire were the computed ones, and every packet accepted was genuine."
+        sentence = (
+            "Delays on the wire were the computed ones within the audit's budget; every packet accepted was genuine."
+        )
     elif unknown:
         tone, word = "invalid", f"{unknown} of {len(quiet)} quiet runs cannot be judged"
         sentence = "They are in no figure; a system all of whose runs are such has none."

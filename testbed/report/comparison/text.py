@@ -76,12 +76,13 @@ def _best_to_worst(known: list[tuple[Estimate, str]], figure: dict[str, Any]) ->
     shown = [f"{one.mean:,.{figure['digits']}f}" for one in (best, worst)]
     if abs(worst.mean - best.mean) <= (best.half or 0.0) + (worst.half or 0.0) or shown[0] == shown[1]:
         return f"{shown[0]}{unit}, the same over all within what chance explains."
-    return f"{shown[0]}{unit} over {first}, {shown[1]}{unit} over {last}."
+    alone = "" if best.half is not None and worst.half is not None else " A single run says nothing of chance."
+    return f"{shown[0]}{unit} over {first}, {shown[1]}{unit} over {last}.{alone}"
 
 
 def traffic_text(document: dict[str, Any]) -> str:
     """What was sent, like 'calls: 4 and transfers: 2, between dc-rome and rome'; empty where no run says so."""
-    flows = next((system["traffic"] for system in document["systems"] if system["traffic"]), [])
+    flows: list[dict[str, str]] = next((system["traffic"] for system in document["systems"] if system["traffic"]), [])
     if not flows:
         return ""
     counts = Counter(KIND_NAMES.get(flow["kind"], f"{flow['kind']} flows") for flow in flows)
@@ -115,8 +116,10 @@ def outcome(trial: dict[str, Any]) -> tuple[str, str]:
         return "Could not be run", "invalid"
     if trial["verdict"] == "invalid":
         return "Cannot be judged", "invalid"
-    if trial["acts"]:
-        return ("Noticed", "pass") if trial["alarms"] else ("No alarm", "fail")
+    if trial["acts"] is not None:
+        if not trial["acts"]:
+            return "Nothing attacked", "invalid"
+        return ("Alarms raised", "pass") if trial["alarms"] else ("No alarm", "fail")
     if trial["recoveries"] and trial["recovery_s"] is None:
         return "Not recovered", "fail"
     return ("Recovered", "pass") if trial["recoveries"] else ("Nothing stood still", "pass")
