@@ -10,7 +10,7 @@ from typing import BinaryIO
 import click
 
 from testbed.cli import completing
-from testbed.ground.errors import InputError
+from testbed.ground.errors import InputError, RunError
 from testbed.lab import runs
 from testbed.lab.eavesdrop import Eavesdropper
 
@@ -41,6 +41,10 @@ def command(run: str, place: str, only: tuple[str, ...], write: str | None) -> N
         ear.run(into)
     except KeyboardInterrupt:
         pass
+    except RunError:
+        if target != "-" and not ear.packets:
+            Path(target).unlink()  # a filter that is none, say: there is nothing in it
+        raise
     finally:
         if into is not sys.stdout.buffer:
             into.close()

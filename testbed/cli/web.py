@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from testbed.cli import completing
-from testbed.lab import rundir
+from testbed.lab import runs
 from testbed.lab.web.beside import Beside
 from testbed.lab.web.listen import DEFAULT, Listening, listen
 from testbed.plan.model import Plan, load
@@ -35,7 +35,7 @@ def command(run: str, catalogues: tuple[str, ...], where: str) -> None:
     """
     from testbed.lab.web.serve import foreground  # slow to import: only where it is asked for
 
-    folder = rundir.find(run)
+    folder = runs.find(run)
     listening = listen(where)
     plan = load(folder / "plan")
     _sample(folder, plan, catalogues)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from testbed.emulation.join import frames
 from testbed.emulation.join.frames import Conversation, HungUp
-from testbed.ground.joining import LIVE, read_progress
+from testbed.ground.joining import read_progress
 from testbed.lab.join import ask
 from testbed.lab.runs import another_users
 
@@ -41,12 +41,11 @@ def past(folder: Path) -> list[Happening]:
 
 def _past(folder: Path) -> list[Happening]:
     run = folder / "run.json"
-    until_s = float("inf")
     if run.exists():
         until_s = json.loads(run.read_text())["played_ns"] / 1e9
-    elif (folder / LIVE).exists():
+    else:
         record = read_progress(folder)
-        until_s = record["time_s"] if record else 0.0
+        until_s = record["time_s"] if record else -1.0  # it does not play yet
     plan = json.loads((folder / "plan" / "plan.json").read_text())
     planned = [_planned(event) for event in plan["events"] if event["time_ns"] / 1e9 <= until_s]
     return sorted([*planned, *_Log(folder).new()], key=lambda happening: float(happening["time_s"]))

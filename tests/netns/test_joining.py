@@ -278,6 +278,9 @@ def test_a_capture_is_pcapng_that_tshark_reads(lab: Lab) -> None:
     fields = ["-T", "fields", "-e", "frame.interface_name", "-e", "ip.src", "-e", "icmp.type"]
     told = subprocess.run(["tshark", "-r", target, *fields], capture_output=True, text=True, check=True).stdout
     assert "ut-rome:rome-ut1\t100.64.0.2\t8" in told.splitlines()
+    other = lab.folder / "other.pcapng"
+    assert joined("capture", lab.folder, "ut-rome", "-w", other, "--", "udp", "prt").returncode == 4
+    assert not other.exists()
     again = joined("capture", lab.folder, "ut-rome", "-w", target)
     assert (again.returncode, "never overwritten" in again.stderr) == (2, True)
 

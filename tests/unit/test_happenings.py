@@ -38,6 +38,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_while_it_plays_what_has_been_and_afterwards_all_that_was_played(folder: Path) -> None:
     assert happenings.FAULTS_LOG == LOG
+    assert not any(told["by"] == "plan" for told in happenings.past(folder))  # it does not play yet
     (folder / LIVE).write_text("{}")
     write_progress(folder, {"time_s": 30.0})
     kinds = [(told["time_s"], told["kind"], told["by"]) for told in happenings.past(folder)]

@@ -116,6 +116,7 @@ def test_the_page_gets_the_plans_delays() -> None:
     assert told["slots"] == {"first_s": 12.0, "length_s": 15.0}  # from 06:00:00
     assert told["paths"][0]["steps"][1]["satellites"] == ["NORAD45123"]
     assert {site["name"] for site in told["sites"]} == {"ut-rome", "ut-milano", "gw-milano", "pop-milan"}
+    assert told["budget_us"] == 200
     assert told["numbers"][0] == "ut-rome|NORAD44714"
 
 

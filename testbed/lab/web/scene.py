@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from testbed.emulation.audit import BUDGET
 from testbed.ground.constants import NS_PER_S, SLOT_NS, SLOT_PHASE_NS
 from testbed.lab.web.sky import Sky
 from testbed.plan.expected import path_delay_ns
@@ -41,6 +42,7 @@ def scene(plan: Plan, sky: Sky | None) -> dict[str, Any]:
         "sites": _sites(plan),
         "kinds": {f"{link.a}|{link.b}": link.kind for _, link in followed},
         "numbers": {number: f"{link.a}|{link.b}" for number, link in followed},
+        "budget_us": BUDGET["path_p90_us_per_hop"],
         "paths": [_path(plan, path) for path in plan.paths],
         "events": [_event(event) for event in plan.events],
         "flows": [{name: flow.get(name, "") for name in ("name", "kind", "src", "dst")} for flow in plan.flows],

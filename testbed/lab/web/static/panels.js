@@ -2,7 +2,6 @@
 
 import { differencesUs } from "./paths.js";
 
-const AGREED_US = 600; // Assumption: three hops within the audit's budget at p90 (200 µs each): green
 const WATCHED_S = 60; // of which the agreement tells
 const MOST_EVENTS = 40;
 
@@ -45,7 +44,7 @@ export class Delays {
       measured.textContent = seen ? milliseconds(seen.ms) : "–";
       const us = seen ? (seen.ms - seen.planned) * 1000 : null;
       off.textContent = us === null ? "–" : `${us < 0 ? "−" : "+"}${difference(Math.abs(us))}`;
-      off.className = us === null ? "" : Math.abs(us) <= AGREED_US ? "good" : "off";
+      off.className = us === null ? "" : Math.abs(us) <= path.budgetUsAt(t) ? "good" : "off";
     });
     const differences = differencesUs(this.paths, t - WATCHED_S, t);
     const at = (share) => differences[Math.min(differences.length - 1, Math.floor(share * differences.length))];

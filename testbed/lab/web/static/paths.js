@@ -17,8 +17,9 @@ export function lastAt(times, t) {
 }
 
 export class Path {
-  constructor(told, colour, back) {
+  constructor(told, colour, back, scene) {
     Object.assign(this, told);
+    this.scene = scene;
     this.colour = colour;
     this.back = back; // the second direction of a pair
     this.name = `${told.from} → ${told.to}`;
@@ -28,6 +29,13 @@ export class Path {
 
   stepAt(t) {
     return this.steps[Math.max(0, lastAt(this.begins, t))];
+  }
+
+  // What the audit allows nine probes of ten to differ, µs: so much for each hop with netem.
+  budgetUsAt(t) {
+    const { nodes } = this.stepAt(t);
+    const emulated = nodes.filter((node, place) => place && `${nodes[place - 1]}|${node}` in this.scene.kinds);
+    return this.scene.budget_us * emulated.length;
   }
 
   plannedAt(t) {
@@ -69,7 +77,7 @@ export function pathsOf(scene) {
     if (!pairs.includes(key)) pairs.push(key);
     const back = seen.has(key);
     seen.add(key);
-    return new Path(told, COLOURS[pairs.indexOf(key) % COLOURS.length], back);
+    return new Path(told, COLOURS[pairs.indexOf(key) % COLOURS.length], back, scene);
   });
 }
 
