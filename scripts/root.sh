@@ -37,10 +37,10 @@ make_root() {
     }
 }
 
-# What git knows of this checkout, as it is now, in the root $1.
+# This checkout as it is now, new files too, without what git ignores, in the root $1.
 copy_checkout() {
     mkdir -p "$1$CHECKOUT"
-    git ls-files -z | tar --create --null --files-from=- | tar --extract --no-same-owner --directory="$1$CHECKOUT"
+    git ls-files -z --cached --others --exclude-standard | tar --create --null --files-from=- | tar --extract --no-same-owner --directory="$1$CHECKOUT"
 }
 
 # A command in the root $1, in the checkout's folder, as root, with process numbers and mounts of its own: when the command
