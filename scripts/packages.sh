@@ -4,4 +4,4 @@ PACKAGES="mininet iproute2 iptables ethtool net-tools iputils-ping procps kmod i
 if [ "${ID-}" = debian ]; then PACKAGES="user-mode-linux $PACKAGES"; fi
 # What the tests need beyond that: `scripts/install --test`.
 TEST_PACKAGES=
-if [ "${ID-}" = debian ]; then TEST_PACKAGES="chromium vagrant"; fi
+if [ "${ID-}" = debian ]; then TEST_PACKAGES="chromium vagrant vagrant-libvirt"; fi

@@ -46,10 +46,12 @@ copy_checkout() {
 # A command in the root $1, in the checkout's folder, as root, with process numbers and mounts of its own: when the command
 # ends, whatever it started ends too and nothing stays mounted. Network and devices are this machine's.
 in_root() {
+    folder=$1
+    shift
     unshare --mount --pid --fork --kill-child sh -c '
         set -e
-        root=$1
-        shift
+        root=$1 checkout=$2
+        shift 2
         mount --rbind /dev "$root/dev"
         mount -t proc proc "$root/proc"
         mount -t sysfs sysfs "$root/sys"
@@ -57,5 +59,5 @@ in_root() {
         mount -t tmpfs tmpfs "$root/tmp"
         exec chroot "$root" /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb COLUMNS=120 \
             ${http_proxy+http_proxy="$http_proxy"} ${https_proxy+https_proxy="$https_proxy"} \
-            sh -c "cd \"\$0\" && exec \"\$@\"" "$CHECKOUT" "$@"' sh "$@"
+            sh -c "cd \"\$0\" && exec \"\$@\"" "$checkout" "$@"' sh "$folder" "$CHECKOUT" "$@"
 }

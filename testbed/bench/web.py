@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -61,11 +61,12 @@ def run(context: Context) -> list[Row]:
             what = f"{place}: time between two paintings of {_satellites(plan):,} satellites, p95"
             rows.append(Row(what, late_ms, "ms", "lower", FRAME_MS))
         for viewer in viewers[1:]:
-            rows += _rows(f"{place}, {viewer}", found[viewer], found[viewers[0]])
+            rows += judge(f"{place}, {viewer}", found[viewer], found[viewers[0]])
     return rows
 
 
-def _rows(what: str, seen: list[dict[str, Any]], unseen: list[dict[str, Any]]) -> list[Row]:
+def judge(what: str, seen: Sequence[dict[str, Any]], unseen: Sequence[dict[str, Any]]) -> list[Row]:
+    """Rows of runs that were looked at, round by round beside those that were not; both as audits."""
     rows = []
     for name in ("p50", "p90"):
         pairs = [(_error_us(a, name), _error_us(b, name)) for a, b in zip(seen, unseen, strict=True)]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import click
 
 from testbed.cli import completing
@@ -19,6 +21,7 @@ from testbed.lab.inject import inject
 @click.option("--rate", type=float, help="Share of the planned rate that is left.")
 @click.option("--delay", type=float, metavar="MS", help="Added one way.")
 @click.option("--cause", help="Why: kept in the log.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(
     run: str,
     kind: str,
@@ -28,6 +31,7 @@ def command(
     rate: float | None,
     delay: float | None,
     cause: str | None,
+    form: str,
 ) -> None:
     """Begin a fault of KIND at TARGET in the live RUN (a folder, or 'latest').
 
@@ -42,6 +46,9 @@ def command(
     options = {"for": lasting, "loss": loss, "rate": rate, "delay": delay, "cause": cause}
     entry |= {name: value for name, value in options.items() if value is not None}
     told = inject(folder, entry)
+    if form == "json":
+        click.echo(json.dumps(told, ensure_ascii=False))
+        return
     click.echo(f"{told['kind']} at {told['time_ns'] / 1e9:.3f} s on {told['links']} link directions: {told['cause']}")
 
 

@@ -71,10 +71,10 @@ def _satellite_ways(plan: Plan) -> Iterator[_Way]:
 
 
 def _gateway_ways(plan: Plan) -> Iterator[_Way]:
-    """Up from satellites, down from fibre."""
+    """Up from satellites, or a base station's phones, down from fibre."""
     for link in plan.links:
         if plan.node(link.b).role == "gateway":
-            yield link.b, link.a, link.kind != "feeder"
+            yield link.b, link.a, link.kind == "fibre"
 
 
 def _fibre_ways(plan: Plan) -> Iterator[_Way]:

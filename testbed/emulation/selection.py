@@ -167,6 +167,7 @@ class Selection:
             "terms": asdict(self._terms),
             "changes": [asdict(change) for change in self._changes],
             "sessions": self._told,
+            "mptcp": _multipath_tcp(),
             "stalls": {"count": len(self._stalls_ns), "worst_ms": max(self._stalls_ns, default=0) / 1e6},
         }
         (self._folder / CHOSEN).write_text(json.dumps(document, indent=1))
@@ -227,6 +228,14 @@ class Selection:
     def _move(self, host: str, messages: Sequence[Message]) -> None:
         router = self._uplinks.find(host, self._uplinks.systems[0]).router
         self._wiring.nodes[router].netlink.send(messages)
+
+
+def _multipath_tcp() -> str | None:
+    """What this kernel says of Multipath TCP (net.mptcp.enabled); None where it has none."""
+    try:
+        return Path("/proc/sys/net/mptcp/enabled").read_text().strip()
+    except OSError:
+        return None
 
 
 def _pairs(plan: Plan) -> list[tuple[str, str]]:

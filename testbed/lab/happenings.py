@@ -17,6 +17,7 @@ from testbed.emulation.join import frames
 from testbed.emulation.join.frames import Conversation, HungUp
 from testbed.ground.joining import LIVE, read_progress
 from testbed.lab.join import ask
+from testbed.lab.runs import another_users
 
 FAULTS_LOG: Final = "faults.jsonl"
 """As testbed.plan.faults.LOG, which needs numpy."""
@@ -28,7 +29,17 @@ Happening = dict[str, Any]
 
 
 def past(folder: Path) -> list[Happening]:
-    """What the plan and the log of faults say has happened by now, in the order of time; all of it after the end."""
+    """What the plan and the log of faults say has happened by now, in the order of time; all of it after the end.
+
+    Raises InputError.
+    """
+    try:
+        return _past(folder)
+    except PermissionError:
+        raise another_users(folder) from None
+
+
+def _past(folder: Path) -> list[Happening]:
     run = folder / "run.json"
     until_s = float("inf")
     if run.exists():

@@ -32,8 +32,7 @@ def inject(folder: Path, entry: Mapping[str, Any], plan: Plan | None = None) -> 
         waiting.write_text(json.dumps(entry))
         waiting.rename(waiting.with_suffix(".json"))
     except PermissionError:
-        owner = folder.stat().st_uid
-        raise InputError(f"{folder}: another user's run (uid {owner}): only its owner may join it") from None
+        raise runs.another_users(folder) from None
     told = _answer(folder, name)
     if told["act"] == "refused":
         raise InputError(str(told["why"]))

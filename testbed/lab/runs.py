@@ -26,6 +26,11 @@ def find(name: str) -> Path:
     return folder
 
 
+def another_users(folder: Path) -> InputError:
+    """The refusal where somebody may not join."""
+    return InputError(f"{folder}: another user's run (uid {folder.stat().st_uid}): only its owner may join it")
+
+
 def find_live(name: str) -> Path:
     """The same, of a run that plays now; raises InputError that says what it does instead."""
     folder = find(name)

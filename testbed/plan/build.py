@@ -68,9 +68,11 @@ def build_plan(
     used = sorted(serving, key=catalogue.numbers.__getitem__)
     schedule = Schedule(geometry, legs, handovers.raises, names, duration_ns, step_ns)
     schedule.add_user_links(used)
+    schedule.add_cell_links()
     schedule.add_isl_links(used)
     schedule.add_feeder_links(used)
     schedule.add_fibres()
+    spared = {names[satellite] for satellite in used if geometry.backup_of(satellite)} | set(scenario.cells)
     stands = {user.name: _stands(user.site, start_ns) for user in scenario.terminals}
     places, jams = {user.name: user.site for user in scenario.terminals}, scenario.jams
     return Plan(
@@ -91,7 +93,7 @@ def build_plan(
             denial_events(places, scenario.denied, start_ns, duration_ns),
         ),
         paths=paths(scenario, legs, names),
-        steps=jammed(schedule.links, schedule.steps(), stands, jams, duration_ns),
+        steps=jammed(schedule.links, schedule.steps(), stands, jams, duration_ns, spared),
         flows=scenario.flows(duration_ns),
         routing=scenario.routing,
         traffic=dict(scenario.traffic),
@@ -161,6 +163,7 @@ def _events(
     duration_ns: int,
 ) -> list[Event]:
     """Handovers, outages and losses."""
+    gateways = [gateway.name for gateway in scenario.gateways]
     events = [
         Event(
             time_ns=handover.time_ns,
@@ -169,10 +172,10 @@ def _events(
             cause=handover.new.cause or "slot",
             window_ns=handover.window_ns,
             detail={
-                "from": satellites[handover.old.satellite],
+                "from": satellites[handover.old.satellite] if handover.old.chain else gateways[handover.old.gateway],
                 "to": satellites[handover.new.satellite],
-                "gateway_from": scenario.gateways[handover.old.gateway].name,
-                "gateway_to": scenario.gateways[handover.new.gateway].name,
+                "gateway_from": gateways[handover.old.gateway],
+                "gateway_to": gateways[handover.new.gateway],
                 "order": scenario.access.order,
             },
         )
@@ -188,7 +191,11 @@ def _events(
         for before, leg, after in zip((None, *its_legs), its_legs, (*its_legs[1:], None), strict=False):
             if leg.outage:
                 # Its path may come back through a feeder link that holds others' packets.
-                window_ns = leg.end_ns - leg.begin_ns + (held_ns(handovers.raises, number, after) if after else 0)
+                window_ns = (
+                    leg.end_ns
+                    - leg.begin_ns
+                    + (held_ns(handovers.raises, number, after) if after and after.chain else 0)
+                )
                 if before and after and before.pop != after.pop:  # another NAT: nothing comes to the host as yet
                     window_ns += scenario.access.learning_ns
                 name = scenario.terminals[number].name

@@ -104,6 +104,8 @@ class Chosen:
     terms: Terms
     changes: tuple[Change, ...]
     sessions: tuple[dict[str, Any], ...]
+    mptcp: str | None = None  # the kernel's net.mptcp.enabled; None where it has no Multipath TCP
+    stalls: int = 0  # times that the runner's own loop was held up, and both ends' packets with it
 
     def in_force(self, host: str, peer: str, *, second: bool = False) -> list[tuple[int, str]]:
         """(from when on, system) of what a host sends to a peer, from time 0 on."""
@@ -124,7 +126,8 @@ def read_chosen(folder: Path) -> Chosen | None:
     except FileNotFoundError:
         return None
     changes = tuple(Change(**one) for one in told["changes"])
-    return Chosen(tuple(told["systems"]), Terms(**told["terms"]), changes, tuple(told["sessions"]))
+    beside = told.get("mptcp"), told.get("stalls", {}).get("count", 0)
+    return Chosen(tuple(told["systems"]), Terms(**told["terms"]), changes, tuple(told["sessions"]), *beside)
 
 
 def system_path(plan: Plan, host: str, peer: str, system: str) -> tuple[PathStep, ...]:

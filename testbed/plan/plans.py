@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from testbed.ground.errors import PlanError
 from testbed.plan.build import build_plan
-from testbed.plan.inputs import Request, elements
+from testbed.plan.inputs import DEFAULT, Request, elements
 from testbed.plan.model import Plan
 from testbed.plan.multihomed import Multihomed, merged
 from testbed.plan.replay import Replay, replay_plan
@@ -57,5 +57,7 @@ def _parts(asked: Multihomed, request: Request) -> list[Plan]:
 
 
 def catalogues(scenario: Scenario, request: Request) -> tuple[str, ...]:
-    """What is asked for, or else the scenario's own; none for `inputs.DEFAULT`."""
-    return request.catalogues or scenario.constellation
+    """What is asked for, or else the scenario's own, and those of its backup; none for `inputs.DEFAULT`."""
+    asked = request.catalogues or scenario.constellation
+    other = scenario.backup.constellation if scenario.backup is not None else ()
+    return (*(asked or (DEFAULT,) * bool(other)), *(name for name in other if name not in asked))

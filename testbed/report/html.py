@@ -11,6 +11,7 @@ from testbed.report.evidence import Evidence
 from testbed.report.exposure import matrix
 from testbed.report.internet import rows as service_rows
 from testbed.report.pages import fill
+from testbed.report.selection import told
 from testbed.report.words import HARMLESS, MEANINGS
 
 PLACES: Final = {
@@ -29,6 +30,7 @@ def render(report: dict[str, Any], evidence: Evidence) -> str:
         place=PLACES[report["where"]],
         links=worst_first(report),
         verdicts=verdict_rows(report),
+        selection=told(report["selection"]) if report["selection"] else [],
         meetings=[meeting.sentence(row) for row in report["meetings"]],
         exposed=matrix(report["exposure"]),
         services=list(service_rows(report["internet"])) if report["internet"] else [],

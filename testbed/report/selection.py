@@ -31,6 +31,8 @@ def summary(evidence: Evidence, flows: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "systems": list(chosen.systems),
         "terms": asdict(chosen.terms),
+        "mptcp": chosen.mptcp,
+        "stalls": chosen.stalls,
         "moves": [
             {
                 "kind": move.kind,
@@ -62,25 +64,29 @@ def summary(evidence: Evidence, flows: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def told(selection: dict[str, Any]) -> list[str]:
-    """The summary in lines for a person."""
-    terms = selection["terms"]
+    """The summary in lines for a person; every single move stands in report.json."""
+    terms, moved = selection["terms"], selection["moves"]
+    held_up = f"; the run itself was held up {selection['stalls']:,} times" if selection["stalls"] else ""
     lines = [
         f"asked every {terms['hello_ms']} ms, left after {terms['misses']} misses, trusted again after "
-        f"{terms['restore_ms'] / 1e3:g} s"
+        f"{terms['restore_ms'] / 1e3:g} s{held_up}"
     ]
     for row in selection["in_force"]:
         ways = ", ".join(f"{system} from {time_s:.2f} s" for time_s, system in row["ways"])
         lines.append(f"{row['from']} → {row['to']}: {ways}")
-    for move in selection["moves"]:
-        took = "never" if move["took_ms"] is None else f"after {move['took_ms']:,.0f} ms"
-        lines.append(
-            f"{move['from']} → {move['to']}, {move['kind']} {move['left']} to {move['taken'] or 'another'}: {took}, "
-            f"promised {move['promised_ms']:,.0f} ms"
-        )
+    for kind in ("failover", "return"):
+        took = [
+            f"{move['from']} → {move['to']} {'never' if move['took_ms'] is None else format(move['took_ms'], ',.0f')}"
+            f" of {move['promised_ms']:,.0f}"
+            for move in moved
+            if move["kind"] == kind
+        ]
+        if took:
+            lines.append(f"{kind}, ms taken of ms promised: {', '.join(took)}")
     lost = [f"{flow['name']} {flow['lost']:,}" for flow in selection["flows"] if flow["lost"]]
-    lines.append(f"lost: {', '.join(lost) or 'nothing'}")
-    if removed := sum(flow["second_copies_removed"] for flow in selection["flows"]):
-        lines.append(f"second copies removed: {removed:,}")
+    removed = sum(flow["second_copies_removed"] for flow in selection["flows"])
+    mptcp = f"net.mptcp.enabled is {selection['mptcp']}" if selection["mptcp"] else "not in this kernel"
+    lines.append(f"lost: {', '.join(lost) or 'nothing'}; second copies removed: {removed:,}; Multipath TCP: {mptcp}")
     return lines
 
 

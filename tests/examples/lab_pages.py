@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import takewhile
 from pathlib import Path
@@ -54,9 +54,14 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", (PAGES / page).read_text(), re.MULTILINE | re.DOTALL)
 
 
-def play(page: list[Typed], folder: Path, environment: dict[str, str]) -> list[Typed]:
+def play(
+    page: list[Typed],
+    folder: Path,
+    environment: dict[str, str],
+    before: Callable[[Typed, list[Typed]], None] = lambda _typed, _earlier: None,
+) -> list[Typed]:
     """Type the commands in one shell in `folder`, those of a second terminal in others; each gets its exit code and
-    what it printed."""
+    what it printed. before: is told of each command, and of those typed earlier, before it is typed."""
     path = f"{Path(sys.executable).parent}:{environment['PATH']}"
     environment = environment | {"PATH": path, "COLUMNS": "100"}
     shell = subprocess.Popen(
@@ -74,6 +79,7 @@ def play(page: list[Typed], folder: Path, environment: dict[str, str]) -> list[T
         for number, typed in enumerate(page):
             if typed.second:
                 continue
+            before(typed, page[:number])
             shell.stdin.write(f"{typed.command}\nlast=$?; printf '\\n%s %s\\n' {_DONE} $last; (exit $last)\n")
             shell.stdin.flush()
             beside = list(takewhile(lambda one: one.second, page[number + 1 :]))

@@ -27,6 +27,12 @@ def test_it_types_the_two_commands_of_the_readme() -> None:
     assert shell("typed", "README.md", "No such heading") == []
 
 
+def test_what_a_page_shows_as_an_answer_is_not_typed(tmp_path: Path) -> None:
+    page = tmp_path / "README.md"
+    page.write_text("## Before\n\n    cd here  # first\n\nThen:\n\n    $ date\n    1\n\n    ls\n\n## After\n\n    no\n")
+    assert shell("typed", str(page), "Before") == ["cd here", "ls"]
+
+
 def test_of_a_lab_it_types_what_follows_a_dollar(tmp_path: Path) -> None:
     page = tmp_path / "01-first.md"
     page.write_text("1. Do:\n\n        $ NAME=anna\n        $ testbed doctor\n        ok  Python\n\n    student = 1\n")

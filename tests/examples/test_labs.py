@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,34 +28,51 @@ PLAYED = tuple(lab.page for lab in BOOK if lab.page not in ROUTINE)
 ALONE = "07-three-systems.md"
 """Three runs, each tried three times where the machine is too busy: nothing beside it."""
 
-LATE = "this run has ended"
+LATE = "run has ended"
 """What a second terminal is told that a slow machine let come too late."""
 
 
 def typed_by_anna(page: str, folder: Path) -> list[Typed]:
-    """The page's commands, typed in a folder that has the files which the pages tell to write."""
-    (folder / "answers.toml").write_text("".join(blocks("instructor.md", "toml")))
+    """The page's commands, typed in a folder like the testbed's own, with the files which the pages tell to write."""
+    (folder / ".venv").symlink_to(sys.prefix)
+    (folder / "labs").mkdir()
+    for place in (folder, folder / "labs"):
+        (place / "answers.toml").write_text("".join(blocks("instructor.md", "toml")))
     for text in blocks(page, "python"):
         (folder / "cagliari.py").write_text(text)
-    return play(commands(page), folder, dict(os.environ))
+
+    def read_off(typed: Typed, earlier: list[Typed]) -> None:
+        """Lab 3's measured answers, as the student reads them off the report's tables of flows."""
+        if typed.command.startswith("testbed lab check 3"):
+            printed = "".join(one.came for one in earlier if one.command.startswith("testbed run"))
+            rows = re.findall(r"^voice-rome-up .*$", printed, re.MULTILINE)
+            answers = (folder / "answers.toml").read_text()
+            answers = re.sub(r"^lost = .*$", f"lost = {rows[0].split()[2]}", answers, flags=re.MULTILINE)
+            answers = re.sub(r"^silence_ms = .*$", f"silence_ms = {rows[-1].split()[-1]}", answers, flags=re.MULTILINE)
+            (folder / "answers.toml").write_text(answers)
+
+    return play(commands(page), folder, dict(os.environ), read_off)
 
 
 def holds(page: str, played: list[Typed]) -> None:
-    """Each command ended as the page says, and what it shows came."""
+    """Each command ended as the page says, and what it shows came. A run that a busy machine made invalid may show
+    anything, and so may what looks into its files; the grader must not lay it to the student."""
     assert played
+    busy = False
     for typed, after in zip(played, [*played[1:], None], strict=True):
-        told = int(after.shown[0]) if after is not None and after.command == "echo $?" else 0
         where = f"{page}: $ {typed.command}\n{typed.came[-3000:]}"
         if typed.code == 4 and typed.may_be_invalid:
-            points = [line.split()[0] for line in typed.came.splitlines() if line.startswith("  ")]
-            if typed.command.startswith("testbed lab"):  # what could be judged is right
+            busy = True
+            if typed.command.startswith("testbed lab"):
+                points = [line.split()[0] for line in typed.came.splitlines() if line.startswith("  ")]
                 assert points, where
                 assert all(one == "–" or len(set(one.split("/"))) == 1 for one in points), where
             continue
-        if typed.second and typed.code == 2 and LATE in typed.came:
+        if typed.second and typed.code in (2, 4) and LATE in typed.came:
             continue
-        if typed.command == "echo $?" and played[played.index(typed) - 1].code == 4:
+        if busy and not typed.command.startswith("testbed"):
             continue
+        told = int(after.shown[0]) if after is not None and after.command == "echo $?" else 0
         assert typed.code == told, where
         assert missing(typed) == [], where
 

@@ -22,7 +22,7 @@ from run_fixture import make_plan
 
 from testbed.emulation.join.agent import Joining
 from testbed.emulation.network import running
-from testbed.ground.joining import LIVE
+from testbed.ground.joining import LIVE, write_progress
 from testbed.lab import rundir
 
 pytestmark = pytest.mark.netns
@@ -92,7 +92,7 @@ def gone(mark: str) -> bool:
 def test_a_command_has_its_input_output_error_and_exit_code(lab: Lab) -> None:
     done = joined("exec", lab.folder, "rome", "--", "sh", "-c", "cat; echo no >&2; exit 7", text="in and out\n")
     assert (done.returncode, done.stdout, done.stderr) == (7, "in and out\n", "no\n")
-    told = joined("exec", "--format", "json", lab.folder, "rome", "--", "ip", "-j", "address", "show", "rome-eth0")
+    told = joined("exec", lab.folder, "rome", "--format", "json", "--", "ip", "-j", "address", "show", "rome-eth0")
     document = json.loads(told.stdout)
     assert (document["code"], document["stderr"], told.returncode) == (0, "", 0)
     (interface,) = json.loads(document["stdout"])
@@ -185,18 +185,19 @@ def test_at_a_terminal_ctrl_c_reaches_the_command_and_the_terminal_is_put_back(l
 
 
 def test_it_answers_at_once(lab: Lab) -> None:
-    """Beside the same interpreter that only prints its version: the figure is printed, the ratio judged."""
+    """Within 300 ms, or beside the same interpreter that only prints its version, where the machine is busy."""
 
     def seconds(*words: str | Path) -> float:
         began = time.perf_counter()
         assert joined(*words).returncode == 0
         return time.perf_counter() - began
 
-    execs, versions = zip(
-        *((seconds("exec", lab.folder, "rome", "--", "true"), seconds("--version")) for _ in range(3)), strict=True
-    )
-    sys.stdout.write(f"exec answers in {1000 * min(execs):.0f} ms, --version in {1000 * min(versions):.0f} ms\n")
-    assert min(execs) < max(0.3, 4 * min(versions))
+    for _ in range(10):
+        beside, answer = seconds("--version"), seconds("exec", lab.folder, "rome", "--", "true")
+        if answer < max(0.3, 3 * beside):
+            break
+    sys.stdout.write(f"exec answers in {1000 * answer:.0f} ms, --version in {1000 * beside:.0f} ms\n")
+    assert answer < max(0.3, 3 * beside)
 
 
 def test_the_path_of_exec_imports_nothing_heavy() -> None:
@@ -299,7 +300,14 @@ def test_a_refusal_is_one_line(lab: Lab, words: tuple[str, ...], said: str) -> N
 
 
 def test_another_users_run_and_one_that_does_not_play_are_refused(ending: Lab) -> None:
-    every = [("exec", "rome", "--", "true"), ("inspect",), ("capture", "rome", "-w", "-"), ("events", "--follow")]
+    write_progress(ending.folder, {"time_s": 5.0})
+    every = [
+        ("exec", "rome", "--", "true"),
+        ("inspect",),
+        ("capture", "rome", "-w", "-"),
+        ("events", "--follow"),
+        ("events",),
+    ]
     for words in every:
         done = joined(words[0], ending.folder, *words[1:], user=USER)
         assert (done.returncode, done.stdout.count("handover")) == (2, 0), done.stdout

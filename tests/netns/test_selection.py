@@ -15,6 +15,7 @@ from testbed.emulation.loop import run_activities
 from testbed.emulation.network import running
 from testbed.emulation.selection import Selection
 from testbed.emulation.wiring import Wiring
+from testbed.emulation.workload import Workload
 from testbed.ground.clock import Clock, RealClock
 from testbed.kernel.namespaces import set_sysctl
 from testbed.plan.chosen import CHOSEN
@@ -25,6 +26,7 @@ pytestmark = pytest.mark.netns
 MS = 1_000_000
 S = 1_000 * MS
 BREAK_NS, MEND_NS, END_NS = 1_500 * MS, 2_500 * MS, 4_300 * MS
+URGENT = 18
 STALL_MS = 300
 """A run that was held up for longer is tried again: the machine was busy."""
 TERMS = {"hello_ms": 50, "misses": 3, "restore_ms": 300}
@@ -55,7 +57,21 @@ def two_ways() -> Plan:
         uplinks=tuple(
             Uplink(host, f"ce-{host}", system, via) for host in "ab" for system, via in (("one", "x"), ("two", "y"))
         ),
-        traffic={"access": "public", "selection": TERMS},
+        flows=tuple(
+            {
+                "name": name,
+                "kind": "bulk",
+                "src": "a",
+                "dst": "b",
+                "dscp": dscp,
+                "rate_pps": 50,
+                "payload_bytes": 100,
+                "start_ns": 500 * MS,
+                "stop_ns": END_NS - 500 * MS,
+            }
+            for name, dscp in (("urgent", URGENT), ("ordinary", 0))
+        ),
+        traffic={"access": "public", "selection": TERMS, "duplicated": [URGENT]},
     )
 
 
@@ -93,17 +109,22 @@ def play(folder: Path) -> tuple[Breaker, dict[str, Any]]:
     with running(two_ways(), impaired=False) as net:
         wiring = net.topo.emulation.wiring
         breaker = Breaker(wiring)
-        with Selection(wiring, folder, END_NS) as selection:
-            monotonic_ns, realtime_ns = time.monotonic_ns(), time.time_ns()
+        with Selection(wiring, folder, END_NS) as selection, Workload(wiring, folder, pcap=False) as workload:
+            monotonic_ns, realtime_ns = time.monotonic_ns() + S, time.time_ns() + S
+            workload.start(realtime_ns)
             selection.start(realtime_ns)
             run_activities([selection, breaker], RealClock(monotonic_ns), lambda: False)
             selection.finish()
+            workload.finish(interrupted=False)
     return breaker, json.loads((folder / CHOSEN).read_text())
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # a workload's sockets end with its run
 def test_traffic_leaves_a_path_that_breaks_and_comes_back_when_it_is_mended(tmp_path: Path) -> None:
-    for _ in range(3):
-        breaker, told = play(tmp_path)
+    for number in range(3):
+        folder = tmp_path / f"run{number}"
+        folder.mkdir()
+        breaker, told = play(folder)
         if told["stalls"]["worst_ms"] < STALL_MS:
             break
     # What iproute2 says: the host's own address, both that are bound to a system, and the one for second copies.
@@ -115,4 +136,12 @@ def test_traffic_leaves_a_path_that_breaks_and_comes_back_when_it_is_mended(tmp_
         least_ns = TERMS["misses"] * TERMS["hello_ms"] * MS * 0.5  # the last answer came up to an interval before
         assert BREAK_NS + least_ns <= away["time_ns"] < MEND_NS
         assert back["time_ns"] >= MEND_NS + TERMS["restore_ms"] * MS
+    # What was sent over both ways lost nothing; what was not lost what was sent until traffic had moved.
+    flows = json.loads((folder / "flows.json").read_text())
+    urgent, ordinary = flows["flows"]
+    assert flows["alarm_count"] == 0
+    assert urgent["lost"] == 0 < urgent["integrity"]["counts"]["SECOND_COPY"] < urgent["sent"]
+    assert urgent["integrity"]["counts"]["GENUINE"] == urgent["sent"]
+    assert ordinary["lost"] > 0
+    assert set(ordinary["integrity"]["counts"]) == {"GENUINE"}
     assert {row["diagnostic"] for row in told["sessions"] if row["state"] == "DOWN"} <= {"EXPIRED", "NEIGHBOUR"}

@@ -13,7 +13,7 @@ from testbed.plan.chosen import CHOSEN, Change, Chosen, Terms, moves, read_chose
 from testbed.plan.expected import pair_path, planned_loss
 from testbed.plan.faults import LATE_NS
 from testbed.plan.model import STEP_DTYPE, Event, Lan, Link, Node, PathStep, Plan, Route, Uplink
-from testbed.report.selection import findings
+from testbed.report.selection import findings, told
 
 MS = 1_000_000
 S = 1_000 * MS
@@ -91,10 +91,10 @@ def test_a_move_that_takes_longer_than_promised_fails_the_check(away_ns: int, ba
 
 
 def test_a_path_that_is_never_left_fails_the_check() -> None:
-    reasons, told = findings(plan(), chosen())
+    reasons, summed = findings(plan(), chosen())
     assert len(reasons) == 2
     assert "to the end: 370 ms were promised" in reasons[0]
-    assert told == "0 of 2 failovers in time; 0 of 0 returns in time"
+    assert summed == "0 of 2 failovers in time; 0 of 0 returns in time"
 
 
 def test_nothing_is_asked_where_no_other_way_answers() -> None:
@@ -102,8 +102,8 @@ def test_nothing_is_asked_where_no_other_way_answers() -> None:
 
 
 def test_what_is_lost_on_the_way_that_was_left_is_planned_and_what_is_lost_after_is_not(tmp_path: Path) -> None:
-    told = chosen(*both(BREAK_NS + 310 * MS, MEND_NS + 2_900 * MS))
-    seen = with_chosen(plan(), told)
+    seen_choices = chosen(*both(BREAK_NS + 310 * MS, MEND_NS + 2_900 * MS))
+    seen = with_chosen(plan(), seen_choices)
     tx_ns = np.array([9 * S, BREAK_NS + 100 * MS, BREAK_NS + 320 * MS, 14 * S, 20 * S])
     assert planned_loss(seen, "a", "b", tx_ns).tolist() == [False, True, False, False, False]
     assert [step.nodes[2] for step in pair_path(seen, "a", "b") or ()] == ["x", "y", "x"]
@@ -111,9 +111,10 @@ def test_what_is_lost_on_the_way_that_was_left_is_planned_and_what_is_lost_after
     assert [(event.kind, event.node, event.cause) for event in seen.events][:1] == [
         ("path", "ce-a", "one did not answer")
     ]
-    document = {"systems": told.systems, "terms": asdict(TERMS), "changes": [asdict(one) for one in told.changes]}
+    changes = [asdict(one) for one in seen_choices.changes]
+    document = {"systems": seen_choices.systems, "terms": asdict(TERMS), "changes": changes}
     (tmp_path / CHOSEN).write_text(json.dumps(document | {"sessions": []}))
-    assert read_chosen(tmp_path) == told
+    assert read_chosen(tmp_path) == seen_choices
     assert read_chosen(tmp_path / "elsewhere") is None
 
 
@@ -123,3 +124,28 @@ def test_a_fault_breaks_a_path_as_the_plan_does() -> None:
     fault = Event(20 * S - LATE_NS, "link", "ce-a", "digger", 5 * S + 2 * LATE_NS, {"links": 2, "dark": [0, 1]})
     reasons, _ = findings(replace(whole, steps=steps, events=(fault,)), chosen())
     assert "one, which broke at 20.000 s" in reasons[0]
+
+
+def test_the_summary_says_what_each_move_took_beside_what_was_promised() -> None:
+    told_moves = [
+        {"kind": kind, "from": "a", "to": "b", "took_ms": took, "promised_ms": 370.0}
+        for kind, took in (("failover", 310.2), ("return", None))
+    ]
+    selection = {
+        "terms": asdict(TERMS),
+        "stalls": 2,
+        "mptcp": None,
+        "moves": told_moves,
+        "in_force": [{"from": "a", "to": "b", "ways": [[0.0, "one"], [10.31, "two"]]}],
+        "flows": [
+            {"name": "call", "lost": 12, "second_copies_removed": 0},
+            {"name": "alert", "lost": 0, "second_copies_removed": 40},
+        ],
+    }
+    assert told(selection) == [
+        "asked every 100 ms, left after 3 misses, trusted again after 2 s; the run itself was held up 2 times",
+        "a → b: one from 0.00 s, two from 10.31 s",
+        "failover, ms taken of ms promised: a → b 310 of 370",
+        "return, ms taken of ms promised: a → b never of 370",
+        "lost: call 12; second copies removed: 40; Multipath TCP: not in this kernel",
+    ]

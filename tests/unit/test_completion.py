@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -65,3 +66,10 @@ def test_the_script_asks_by_the_name_that_answers(shell: str) -> None:
     assert f"_TESTBED_COMPLETE={shell}_complete" in told.output
     if shutil.which(shell):
         subprocess.run([shell, "-n"], input=told.output, text=True, check=True)
+
+
+def test_what_completes_keeps_no_quick_command_waiting() -> None:
+    """`exec` is to answer within 300 ms, and NumPy alone takes half of that."""
+    code = "import sys, testbed.cli.exec; print(sorted({'numpy', 'scipy', 'numba'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

@@ -288,6 +288,18 @@ def test_an_attack_counts_on_a_busy_machine_too(tmp_path: Path) -> None:
     assert grading.exit_code(sheet(case, 4, tmp_path)) == 0
 
 
+def test_an_attacker_who_had_no_time_is_no_mistake(tmp_path: Path) -> None:
+    case = first(1)
+    assert case.files.audit is not None
+    case.files.audit |= {"valid": False, "invalid_reasons": ["the machine was starved of CPU"]}
+    case.files.change_plan(traffic={"adversary": "bitflip"})
+    case.answers = {"verdict_name": "FORGED", "satellite_reads": "metadata"}
+    found = sheet(case, 4, tmp_path)
+    unjudged = [item["name"] for item in found["items"] if not item["judged"]]
+    assert unjudged == ["attacker", "caught", "verdict_name"]
+    assert grading.exit_code(found) == 4
+
+
 def test_an_attack_that_nobody_can_notice_is_refused(tmp_path: Path) -> None:
     case = attacked()
     case.files.change_plan(traffic={"adversary": "eavesdrop"})

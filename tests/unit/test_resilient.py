@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,9 @@ from orbit_data import START_NS
 from plan_data import S
 
 from testbed.ground.errors import ScenarioError
+from testbed.plan.accelerate import accelerated
 from testbed.plan.chosen import Chosen, Terms, moves, system_of, system_path
+from testbed.plan.delays import breakdown
 from testbed.plan.expected import path_delay_ns
 from testbed.plan.inputs import Request
 from testbed.plan.model import Plan, from_json, to_json
@@ -21,6 +25,7 @@ from testbed.plan.plans import make
 from topologies import resilient
 from traffic.flows import parse_flows
 
+PROJECT = Path(__file__).parents[2]
 SYSTEMS = ("starlink", "terrestrial", "geo")
 REQUEST = Request((), (), START_NS, 20 * S, S, 0)
 PAIRS = [("rome", "dc-rome"), ("dc-rome", "rome"), ("taranto", "dc-rome"), ("dc-rome", "taranto")]
@@ -54,6 +59,7 @@ def test_each_system_is_what_it_is_alone(system: str) -> None:
         path = system_path(plan, host, peer, system)
         (own,) = (one for one in alone.paths if (one[0].nodes[0], one[0].nodes[-1]) == (host, peer))
         np.testing.assert_array_equal(path_delay_ns(plan, path, times), path_delay_ns(alone, own, times))
+        assert breakdown(plan, path[0].nodes, 0) == breakdown(alone, own[0].nodes, 0)  # cables add nothing
         assert system_of(plan, path) == system
 
 
@@ -99,6 +105,20 @@ def test_what_fails_breaks_its_own_system_alone() -> None:
     centre = replace(chosen, systems=("terrestrial", "starlink", "geo"))
     cut = {(move.host, move.peer, move.since_ns / S) for move in moves(plan, centre)}
     assert cut == {(*pair, 8.0) for pair in PAIRS if "taranto" in pair}
+
+
+def test_an_outage_is_one_break_at_any_speed_and_its_promise_stays_real() -> None:
+    plan = accelerated(planned(lost="pop-milan@14-19"), 4.0)
+    asked = moves(plan, Chosen(SYSTEMS, Terms(100, 3, 500), (), ()))
+    assert {(move.host, move.peer, move.since_ns / S) for move in asked} == {(*pair, 3.5) for pair in PAIRS}
+    assert all(0.35 < move.bound_ns / S < 0.45 for move in asked)
+
+
+def test_it_is_registered_and_every_parameter_is_on_its_page() -> None:
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"]["testbed.topologies"][resilient.NAME] == "topologies.resilient:scenario"
+    page = (PROJECT / "docs/systems/resilient.md").read_text()
+    assert [one.name for one in resilient.PARAMETERS if f"`{one.name}" not in page] == []
 
 
 @pytest.mark.parametrize("trial", sorted(resilient.TRIALS))

@@ -97,7 +97,7 @@ def test_the_catalogue_is_found_by_the_manifest(tmp_path: Path, monkeypatch: pyt
 
 def test_shells_of_a_topologys_own_are_made_again(tmp_path: Path) -> None:
     asked = Shells("own", "Own", (Shell("A", 550e3, 53.0, 8, 8, 1),), (Site("a", 40.0, 10.0), Site("b", 42.0, 12.0)))
-    made = shells_plan(asked, plan().start_ns, 5 * S, 1_000_000_000, 0)
+    made = shells_plan(asked, plan().start_ns, 5 * S, 100_000_000, 0)
     found = sky.catalogue_of(made)
     assert found is not None
     assert found.sha256 == made.manifest["catalogue"]["sha256"]

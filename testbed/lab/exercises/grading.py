@@ -19,13 +19,15 @@ Judgement = tuple[bool, str]
 @dataclass(frozen=True)
 class Rule:
     """What earns `of` points. measured: it rests on what was measured, which a busy machine spoils; that is nobody's
-    mistake, and the run is to be made again. asks: the type of the answer of that name, None if it asks for none.
+    mistake, and the run is to be made again. alarm: it stands even so where it is right, for a busy machine forges no
+    packets. asks: the type of the answer of that name, None if it asks for none.
     """
 
     name: str
     of: int
     judge: Callable[[Submission], Judgement]
     measured: bool = False
+    alarm: bool = False
     asks: type | None = None
 
 
@@ -74,11 +76,11 @@ def exit_code(sheet: dict[str, Any]) -> int:
 
 
 def _item(rule: Rule, handed: Submission) -> dict[str, Any]:
-    missing = rule.asks is not None and rule.name not in handed.answers
-    if rule.measured and handed.unjudged and not missing:
-        right, judged, detail = False, False, "not judged, and no mistake of yours: run it again on a quieter machine"
-    elif missing:
+    spoilt = rule.measured and bool(handed.unjudged)
+    if rule.asks is not None and rule.name not in handed.answers:
         right, judged, detail = False, True, "no answer"
+    elif spoilt and not (rule.alarm and rule.judge(handed)[0]):
+        right, judged, detail = False, False, "not judged, and no mistake of yours: run it again on a quieter machine"
     else:
         judged = True
         right, detail = rule.judge(handed)

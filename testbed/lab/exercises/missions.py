@@ -74,10 +74,24 @@ BREAK_IN: Final = Lab(
     (
         rules.topology(SYSTEM),
         rules.seed(),
-        Rule("attacker", 2, _attacked),
-        Rule("caught", 3, _caught),
-        rules.word("verdict_name", 2, _answering, "the name that the report gives to the attacked packets"),
-        rules.word("satellite_reads", 1, _sent_on, "the table 'What a listener reads', rows of the satellites"),
+        Rule("attacker", 2, _attacked, measured=True, alarm=True),
+        Rule("caught", 3, _caught, measured=True, alarm=True),
+        rules.word(
+            "verdict_name",
+            2,
+            _answering,
+            "the name that the report gives to the attacked packets",
+            measured=True,
+            alarm=True,
+        ),
+        rules.word(
+            "satellite_reads",
+            1,
+            _sent_on,
+            "the table 'What a listener reads', rows of the satellites",
+            measured=True,
+            alarm=True,
+        ),
     ),
 )
 

@@ -84,7 +84,7 @@ def number(
         right = abs(given - holds) <= near
         return right, f"{given:g}" if right else f"{given:g} is not it: {look}"
 
-    return Rule(name, of, judge, measured, float)
+    return Rule(name, of, judge, measured, asks=float)
 
 
 def word(
@@ -94,6 +94,7 @@ def word(
     look: str,
     *,
     measured: bool = False,
+    alarm: bool = False,
 ) -> Rule:
     """An answer that is one of the words that hold. `look`: where to look when it is not."""
 
@@ -102,7 +103,7 @@ def word(
         right = given.lower() in [one.lower() for one in truth(handed)]
         return right, given if right else f"{given} is not it: {look}"
 
-    return Rule(name, of, judge, measured, str)
+    return Rule(name, of, judge, measured, alarm, str)
 
 
 def round_trip_ms(plan: Plan, a: str, b: str) -> float | None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
@@ -18,7 +20,8 @@ LOG: Final = "web.log"
 """In the run directory: what the server complained of."""
 
 _MOST_PENDING: Final = 1 << 20  # bytes that the server has not taken; what comes beyond is not told
-_END_S: Final = 10.0
+_LOOK_S: Final = 0.2
+_END_S: Final = 30.0  # until it has told the pages what was measured; a tenth of a second on an idle machine
 
 
 class Beside:
@@ -58,6 +61,10 @@ class Beside:
         """Pass a message of the runner on to the pages."""
         if len(self._pending) < _MOST_PENDING:
             self._pending += json.dumps(message).encode() + b"\n"
+        self._write()
+
+    def _write(self) -> None:
+        """As much as the pipe takes."""
         try:
             self._pending = self._pending[os.write(self._pipe, self._pending) :]
         except BlockingIOError:
@@ -68,9 +75,13 @@ class Beside:
     def close(self) -> None:
         """End the server: pages take what waits first."""
         assert self._server.stdin is not None
+        deadline = time.monotonic() + _END_S
+        while self._pending and self._server.poll() is None and time.monotonic() < deadline:
+            select.select([], [self._pipe], [], _LOOK_S)
+            self._write()
         self._server.stdin.close()
         try:
-            self._server.wait(_END_S)
+            self._server.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             self._server.kill()
             self._server.wait()

@@ -76,11 +76,12 @@ class Feed:
     async def listen(self) -> AsyncIterator[str]:
         """All that a page is told, from what it has missed to the end of the feed."""
         queue: asyncio.Queue[str | None] = asyncio.Queue(_MOST_WAITING)
-        yield json.dumps({"mode": "live" if self._live else "replay", "past": list(self._past), "faults": self._faults})
-        for message in self._newest.values():
-            yield json.dumps(message)
-        self._listening.add(queue)
+        first = {"mode": "live" if self._live else "replay", "past": list(self._past), "faults": self._faults}
+        missed = [json.dumps(message) for message in (first, *self._newest.values())]
+        self._listening.add(queue)  # before anything is sent: nothing falls between
         try:
+            for one in missed:
+                yield one
             while (line := await queue.get()) is not None:
                 yield line
         finally:

@@ -60,19 +60,19 @@ def catalogue_of(plan: Plan, named: Sequence[str] = ()) -> Catalogue | None:
     None where there is none: a plan without orbits, or a file that is not in this folder with the same bytes.
     """
     told: dict[str, Any] = plan.manifest.get("catalogue", {})
-    if not told:
+    names = list(named)
+    if not told and not names:
         return None
     if "shells" in plan.manifest:
         shells = [Shell(**shell) for shell in plan.manifest["shells"]]
         return walker_catalogue(shells, plan.start_ns, source=str(told["source"]))
-    names = list(named)
     if not names:
         for part in told["parts"]:
             source = str(part["source"])
             if not source.startswith(_BUILT_IN) and not _same_file(Path(source), str(part["sha256"])):
                 return None
             names.append(source.removeprefix(_BUILT_IN))
-    return elements(names, plan.start_ns, told["select"])[0]
+    return elements(names, plan.start_ns, told.get("select", ()))[0]
 
 
 def _same_file(path: Path, sha256: str) -> bool:
