@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from importlib.metadata import version
 from pathlib import Path
@@ -14,8 +16,10 @@ from run_fixture import make_attacked_files, make_files
 from test_runner_imports import PLANNING_SIDE, imported
 
 import testbed
+from testbed import api
 from testbed.cli.main import testbed as cli
 from testbed.ground.errors import InputError, MachineError, PlanError
+from testbed.lab import launch
 from testbed.lab.place import why_not_native
 from testbed.report.results import write_report
 from topologies import terrestrial
@@ -152,6 +156,34 @@ def test_a_folder_without_a_report_is_refused(tmp_path: Path) -> None:
     make_files().write(tmp_path)
     with pytest.raises(InputError, match=f"no report yet: make it with 'testbed report {tmp_path}'"):
         testbed.load(tmp_path)
+
+
+def test_an_interrupted_run_is_a_keyboard_interrupt_and_its_report_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a run left that was stopped, judged; only the playing is left out."""
+    files = make_files()
+    assert files.run is not None
+    files.run |= {"ended": "interrupted", "played_ns": 5_000_000_000}
+    monkeypatch.setattr(api.place, "choose", lambda where: "uml")
+    monkeypatch.setattr(api.playing, "prepare", lambda plan, out, **asked: (files.write(tmp_path), plan))
+    monkeypatch.setattr(api.playing, "finish", lambda folder, place, on_message: write_report(folder))
+    with pytest.raises(KeyboardInterrupt):
+        testbed.run(files.plan)
+    assert testbed.load(tmp_path).exit_code == 130
+
+
+def test_a_run_from_another_thread_leaves_signals_to_the_main_one() -> None:
+    handler = signal.getsignal(signal.SIGINT)
+
+    def play() -> bool:
+        with launch._asking(lambda: None):
+            return signal.getsignal(signal.SIGINT) is handler
+
+    with ThreadPoolExecutor(1) as threads:
+        assert threads.submit(play).result()
+    assert not play()
+    assert signal.getsignal(signal.SIGINT) is handler
 
 
 @pytest.mark.skipif(why_not_native() is None, reason="this kernel has netem and the user is root")
