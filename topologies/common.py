@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from testbed.orbits.sites import Site
 from testbed.plan.delays import Overheads
+from testbed.plan.denial import Denials, parse_denials
 from testbed.plan.losses import NO_LOSS
 from testbed.plan.policies import POLICIES
 from testbed.plan.scenario import OUTAGES_MS, Access, Choice, Gateway, Losses, Parameter, Switch, Whole
@@ -28,6 +29,11 @@ VARIATION: Final = Choice(
 )
 
 LOST: Final = Losses("lost", "none", "gateways and PoPs out of service, with seconds from the start: gw-foggia@20-40")
+
+DENIED: Final = Denials("denied", NO_LOSS, "whom the operator denies service, and when: account@8-16")
+
+DENIAL: Final[Mapping[str, str]] = {"denied": "account@8-16"}
+"""What `testbed compare` tries where an operator can switch off."""
 
 LASERS: Final = Switch("lasers", "off", "links between satellites")
 
@@ -131,9 +137,21 @@ def sky_rules(access: Access, values: Mapping[str, Any], mask_deg: float) -> Ite
     """What is assumed where all sites see satellites above one elevation, and the plan sets the routes."""
     yield f"users and gateways see satellites from {mask_deg:g}° on"
     yield from access_rules(access, values["lost"])
+    yield from denial_rule(values, access.detection_ns)
     yield lasers_rule(on=values["lasers"])
     yield ORDER_ASSUMPTIONS[values["order"]]
     yield ROUTING_ASSUMPTIONS["plan"]
+
+
+def denial_rule(values: Mapping[str, Any], detection_ns: int) -> Iterator[str]:
+    """What is assumed of the operator's denial, if there is one."""
+    for denial in parse_denials(values["denied"]):
+        end = "the end" if denial.end_ns is None else f"second {denial.end_ns / 1e9:g}"
+        yield (
+            f"the operator denies the {values['denied'].split('@')[0]} from second {denial.begin_ns / 1e9:g} to {end}: "
+            "links go dark at once, with what is in flight on them; terminals are let in again "
+            f"{detection_ns / 1e9:g} s after it (not published), and sessions live on"
+        )
 
 
 def lasers_rule(*, on: bool) -> str:

@@ -1,20 +1,25 @@
 """Phones that reach satellites directly: after an earthquake at Amatrice, in Rome, and in a boat on the Ionian Sea.
 
 The low shell alone serves them, 335 to 375 km, one beam for a whole region. It passes packets on over lasers to the
-main fleet, which lands at the Italian gateways. That terrestrial cells are gone is given: there is no other way here.
+main fleet, which lands at the Italian gateways. Terrestrial cells are gone from the start, or at a given second.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from testbed.emulation.planned import planned_topo
+from testbed.ground.constants import NS_PER_S
 from testbed.orbits.horizon import Horizon
 from testbed.orbits.lasers import Lasers
+from testbed.orbits.sites import Site
 from testbed.plan.delays import Overheads
-from testbed.plan.losses import parse_losses
+from testbed.plan.denial import parse_denials
+from testbed.plan.losses import Loss, parse_losses
 from testbed.plan.scenario import (
     Access,
+    Cell,
     Centre,
     Parameter,
     Pop,
@@ -27,6 +32,9 @@ from testbed.plan.scenario import (
 from testbed.plan.sovereignty import Sovereignty
 from topologies.common import (
     CORE_BUFFER_NS,
+    DENIAL,
+    DENIED,
+    FEEDER_BPS,
     FIBRE_BPS,
     HANDOVER,
     LOST,
@@ -34,6 +42,7 @@ from topologies.common import (
     ROUTING_ASSUMPTIONS,
     TRAFFIC,
     access_rules,
+    denial_rule,
     gateways,
     traffic_of,
 )
@@ -48,7 +57,9 @@ PARAMETERS: tuple[Parameter, ...] = (
     Whole("sharing", "8", "phones that share a beam evenly", 1, 80),
     Switch("terrain", "on", "mountains around Amatrice"),
     Switch("lasers", "on", "links between satellites; without them a satellite must see phone and gateway"),
+    Whole("cells_lost", "0", "second at which the terrestrial cells are lost; 0: before the start", 0, 86_400),
     LOST,
+    DENIED,
     JUDGED,
     *TRAFFIC,
 )
@@ -84,6 +95,15 @@ has them."""
 LASERS = 5
 """Assumption: four for the +grid of its shell and one for another shell; Starlink's have three or four."""
 
+CELL = Cell("", AMATRICE, MASK_DEG, ("pop-milan",), FEEDER_BPS, "IT", 18_000_000, 12_000_000, 10_000_000, 30_000_000)
+"""A base station. Assumption: its radio adds 30 ms of round trip (20 to 40 in textbooks for 4G), more of it upwards,
+and a phone gets 10 Mbit/s up and 30 down."""
+
+CELLS = {"amatrice": Site("cell-am", 42.63, 13.29, 955.0), "rome": Site("cell-rm", 41.90, 12.49)}
+"""Assumption: where the two phones ashore have one; off the Ionian coast there is none."""
+
+CELLS_LOST = "terrestrial cells are gone: phones have satellites alone, outdoors"
+
 WARNING = replace(
     EARTHQUAKE,
     headline="IT-alert ESERCITAZIONE: terremoto ad Amatrice.",
@@ -104,7 +124,6 @@ SOVEREIGNTY = Sovereignty(
 )
 
 ASSUMPTIONS = (
-    "terrestrial cells are gone: phones have satellites alone, outdoors",
     "satellites below 440 km serve phones, all others pass packets on",
     "a beam carries 4 Mbit/s down (field estimate) and 1.2 Mbit/s up, shared evenly",
     "LTE adds 63.5 ms of round trip in all, and the gateway 0.5 ms each way; it does not vary from packet to packet",
@@ -129,15 +148,26 @@ def scenario(**parameters: str) -> Scenario:
         landing=("IT",),
     )
     up_bps, down_bps = BEAM_UP_BPS // values["sharing"], BEAM_DOWN_BPS // values["sharing"]
+    lost_s = values["cells_lost"]
+    cells = {host: replace(CELL, name=f"gw-{site.name}", site=site) for host, site in CELLS.items() if lost_s}
     horizons = {AMATRICE.name: VALLEY} if values["terrain"] else {}
     return Scenario(
         name=NAME,
         title=TITLE,
         terminals=tuple(
-            Terminal(site.name, site, MASK_DEG, up_bps, down_bps, bound=False, horizon=horizons.get(site.name))
+            Terminal(
+                site.name,
+                site,
+                MASK_DEG,
+                up_bps,
+                down_bps,
+                bound=False,
+                horizon=horizons.get(site.name),
+                cell=cells[site.name].name if site.name in cells else "",
+            )
             for site in (AMATRICE, ROME, IONIAN)
         ),
-        gateways=gateways(STARLINK_GATEWAYS, MASK_DEG, ("pop-milan",)),
+        gateways=(*gateways(STARLINK_GATEWAYS, MASK_DEG, ("pop-milan",)), *cells.values()),
         pops=(Pop("pop-milan", MILAN_POP),),
         centres=(Centre(CENTRE, ROME, "ce-rome", "pop-milan"),),
         pairs=tuple((site.name, CENTRE) for site in (AMATRICE, ROME, IONIAN)),
@@ -150,20 +180,35 @@ def scenario(**parameters: str) -> Scenario:
         core_buffer_ns=CORE_BUFFER_NS,
         flows=lambda duration_ns: flows(duration_ns, judged=values["judged"], light=values["generator"] == "scapy"),
         constellation=("starlink-2026",),
-        lost=parse_losses(values["lost"]),
+        lost=(*parse_losses(values["lost"]), *(Loss(cell.name, lost_s * NS_PER_S) for cell in cells.values())),
+        denied=parse_denials(values["denied"]),
         lasers=Lasers(terminals=LASERS, cross_shell=True) if values["lasers"] else None,
         traffic=traffic_of(values),
         parameters=values,
         assumptions=(
+            *_cells_rule(lost_s),
             *ASSUMPTIONS,
             f"{values['sharing']} phones share a beam: {up_bps / 1e3:g} kbit/s up and {down_bps / 1e3:g} down for each",
             TERRAIN[values["terrain"]],
             *access_rules(access, values["lost"]),
+            *denial_rule(values, access.detection_ns),
             ORDER_ASSUMPTIONS[values["order"]],
             ROUTING_ASSUMPTIONS["plan"],
         ),
         sovereignty=SOVEREIGNTY,
     )
+
+
+def _cells_rule(lost_s: int) -> Iterator[str]:
+    """What is assumed of terrestrial cells."""
+    if not lost_s:
+        yield CELLS_LOST
+        return
+    yield (
+        "phones at Amatrice and in Rome are on terrestrial cells, 30 ms of round trip and 10 Mbit/s up, 30 down, until "
+        f"all cells are lost at second {lost_s}; the boat has none"
+    )
+    yield "a phone notices the loss of its cell after 1 s and takes 2 s more to be on a satellite; its address stays"
 
 
 def flows(duration_ns: int, *, judged: bool = False, light: bool = False) -> tuple[Flow, ...]:
@@ -177,6 +222,9 @@ def flows(duration_ns: int, *, judged: bool = False, light: bool = False) -> tup
         found += tuple(sms(f"reply-{phone}", CENTRE, phone, 2, answer, duration_ns) for phone in phones)
     return found if judged else unjudged(found)
 
+
+TRIALS = {"cells lost": {"cells_lost": "8"}, "operator denies": DENIAL}
+"""What `testbed compare` tries, each in a run of 30 s."""
 
 topos = {"direct_to_cell": lambda **parameters: planned_topo(scenario, **parameters)}
 """For `mn --custom topologies/direct_to_cell.py --topo direct_to_cell[,parameter=value…]`."""

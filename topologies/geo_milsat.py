@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from testbed.emulation.planned import planned_topo
 from testbed.plan.delays import Overheads
+from testbed.plan.denial import parse_denials
 from testbed.plan.losses import parse_losses
 from testbed.plan.scenario import Access, Choice, Gateway, Parameter, Pop, Scenario, Whole, parse_parameters
 from testbed.plan.sovereignty import Sovereignty
 from topologies.common import (
     CORE_BUFFER_NS,
+    DENIED,
     FEEDER_BPS,
     FIBRE_BPS,
     LOST,
@@ -20,6 +22,7 @@ from topologies.common import (
     TRAFFIC,
     USER_BUFFER_NS,
     access_rules,
+    denial_rule,
     traffic_of,
 )
 from topologies.government import SITES, WORKLOAD, users
@@ -37,6 +40,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Choice("satellites", "both", "whose satellites serve", tuple(SATELLITES)),
     Whole("mask_deg", "10", "least elevation of a satellite, degrees, for users and gateways", 5, 40),
     LOST,
+    DENIED,
     *WORKLOAD,
     *TRAFFIC,
 )
@@ -98,12 +102,14 @@ def scenario(**parameters: str) -> Scenario:
         flows=lambda duration_ns: asked.workload(values, duration_ns),
         constellation=SATELLITES[values["satellites"]],
         lost=parse_losses(values["lost"]),
+        denied=parse_denials(values["denied"]),
         traffic=traffic_of(values),
         parameters=values,
         assumptions=(
             *ASSUMPTIONS,
             f"users and gateways see satellites from {mask_deg:g}° on",
             *access_rules(access, values["lost"]),
+            *denial_rule(values, access.detection_ns),
             ROUTING_ASSUMPTIONS["plan"],
         ),
         sovereignty=SOVEREIGNTY,

@@ -16,10 +16,12 @@ from testbed.orbits.lasers import Lasers
 from testbed.orbits.sites import Site
 from testbed.orbits.tracks import Track, Waypoint
 from testbed.plan.delays import Overheads
+from testbed.plan.denial import parse_denials
 from testbed.plan.jamming import parse_jam
 from testbed.plan.losses import NO_LOSS, parse_losses
 from testbed.plan.scenario import (
     Access,
+    Backup,
     Centre,
     Choice,
     Parameter,
@@ -32,6 +34,7 @@ from testbed.plan.sovereignty import Sovereignty
 from testbed.plan.texts import Text
 from topologies.common import (
     CORE_BUFFER_NS,
+    DENIED,
     FIBRE_BPS,
     HANDOVER,
     LASERS,
@@ -42,10 +45,15 @@ from topologies.common import (
     TRAFFIC,
     USER_BUFFER_NS,
     access_rules,
+    denial_rule,
     gateways,
     lasers_rule,
     traffic_of,
 )
+from topologies.geo_milsat import LOWEST_M
+from topologies.geo_milsat import OVERHEADS as GEO_OVERHEADS
+from topologies.geo_milsat import USER_DOWN_BPS as GEO_DOWN_BPS
+from topologies.geo_milsat import USER_UP_BPS as GEO_UP_BPS
 from topologies.services import Flow, bulk, military, secure_voice
 from topologies.sites import (
     AUGUSTA,
@@ -55,8 +63,10 @@ from topologies.sites import (
     SANTA_ROSA,
     STARLINK_GATEWAYS,
     TARANTO,
+    VIGNA_DI_VALLE,
 )
 from topologies.starlink_italy import MASK_DEG, MINIMUM_ALTITUDE_M, USER_DOWN_BPS, USER_UP_BPS
+from topologies.threats import ATTACK
 
 NAME = "mediterranean"
 TITLE = "Italian Navy on Starlink: frigates, a patrol aircraft and bases to headquarters in Rome, landing in Italy"
@@ -67,6 +77,8 @@ PARAMETERS: tuple[Parameter, ...] = (
     Choice("landing", "italy", "where satellites may land", tuple(LANDING)),
     replace(LASERS, default="on"),
     LOST,
+    DENIED,
+    Choice("fallback", "geo", "what ships have where Starlink does not serve them: SICRAL in GEO", ("geo", "none")),
     Text("jamming", NO_LOSS, "user links in the Levant lose packets", "none|light|medium|heavy@BEGIN_S[-END_S]"),
     *TRAFFIC,
 )
@@ -124,6 +136,32 @@ FLEET: Final = (
 RED_SEA: Final = "frigate-s"
 """Sees no gateway from where it sails."""
 
+LEAVES_AT: Final = 0.3
+"""Assumption: a ship leaves Starlink for GEO where jamming takes this share of its packets: 'medium' or 'heavy'."""
+
+GEO: Final = Backup(
+    constellation=("sicral",),
+    from_m=LOWEST_M,
+    hosts=tuple(one.name for one in FLEET if one.kind == "ship"),
+    gateway="gw-vigna",
+    overheads=GEO_OVERHEADS,
+    up_bps=GEO_UP_BPS,
+    down_bps=GEO_DOWN_BPS,
+    leaves_at=LEAVES_AT,
+)
+"""SICRAL as in `geo-milsat`. Assumption: ships alone have an antenna for it."""
+
+GEO_ASSUMPTIONS: Final = {
+    "geo": (
+        "ships that Starlink does not serve, that it denies, or that lose 30 % of their packets or more to jamming, "
+        "change to SICRAL in GEO, which is not jammed, and back with the next slot in which they could; noticing takes "
+        "1 s, a change 2 s without service",
+        "over GEO a ship has 2 Mbit/s up and 8 down, and modem and processing add 90 ms of round trip; all of it comes "
+        "down at Vigna di Valle",
+    ),
+    "none": ("there is no way over GEO to fall back to",),
+}
+
 BASES: Final = (TARANTO, LA_SPEZIA, AUGUSTA)
 
 MARITIME_UP_BPS = 47_000_000
@@ -145,7 +183,6 @@ ASSUMPTIONS = (
     "ships and the aircraft see the sky freely and may change satellites inside slots, looked at every 5 s",
     "user links carry the medians, whatever the weather: 47 Mbit/s up and 259 down at sea and in the air, 41 and 282 "
     "at the bases",
-    "there is no way over GEO to fall back to",
     "fibre routes are 1.5 times the great circle, at a group index of 1.468",
     "access adds 13.4 ms of round trip in all, fitted on fixed users in Italy; it does not vary from packet to packet",
     "the headquarters' access to core fibre adds 0.5 ms one way",
@@ -170,16 +207,19 @@ def scenario(**parameters: str) -> Scenario:
         landing_by="delay",
         landing=LANDING[values["landing"]],
     )
-    meshed = values["lasers"]
-    afloat = [one for one in FLEET if meshed or one.name != RED_SEA]
+    meshed, geo = values["lasers"], values["fallback"] == "geo"
+    afloat = [one for one in FLEET if meshed or geo or one.name != RED_SEA]
     fleet = [Terminal(one.name, one, MASK_DEG, MARITIME_UP_BPS, MARITIME_DOWN_BPS, bound=False) for one in afloat]
     bases = [Terminal(site.name, site, MASK_DEG, USER_UP_BPS, USER_DOWN_BPS) for site in BASES]
     return Scenario(
         name=NAME,
         title=TITLE,
         terminals=(*fleet, *bases),
-        gateways=gateways(STARLINK_GATEWAYS, MASK_DEG, ("pop-milan",)),
-        pops=(Pop("pop-milan", MILAN_POP),),
+        gateways=(
+            *gateways(STARLINK_GATEWAYS, MASK_DEG, ("pop-milan",)),
+            *(gateways({VIGNA_DI_VALLE: "IT"}, MASK_DEG, ("pop-vigna",)) if geo else ()),
+        ),
+        pops=(Pop("pop-milan", MILAN_POP), *((Pop("pop-vigna", VIGNA_DI_VALLE),) if geo else ())),
         centres=(Centre(CENTRE, SANTA_ROSA, "ce-rome", "pop-milan"),),
         pairs=tuple((one.host, CENTRE) for one in (*fleet, *bases)),
         minimum_altitude_m=MINIMUM_ALTITUDE_M,
@@ -191,18 +231,22 @@ def scenario(**parameters: str) -> Scenario:
         flows=lambda duration_ns: tuple(
             flow
             for flow in flows(duration_ns, light=values["generator"] == "scapy")
-            if meshed or RED_SEA not in (flow["src"], flow["dst"])
+            if meshed or geo or RED_SEA not in (flow["src"], flow["dst"])
         ),
         lost=parse_losses(values["lost"]),
+        denied=parse_denials(values["denied"]),
         jams=jams,
+        backup=GEO if geo else None,
         lasers=Lasers() if meshed else None,
         traffic=traffic_of(values),
         parameters=values,
         assumptions=(
             *ASSUMPTIONS,
             *access_rules(access, values["lost"]),
+            *denial_rule(values, access.detection_ns),
             lasers_rule(on=meshed),
-            *(() if meshed else ("the frigate in the Red Sea has no way without lasers and is left out",)),
+            *GEO_ASSUMPTIONS[values["fallback"]],
+            *(() if meshed or geo else ("the frigate in the Red Sea has no way without lasers and is left out",)),
             *(
                 f"jamming takes {jam.loss:.0%} of the packets, both ways, of user links within 400 km of 34°N 32.5°E"
                 for jam in jams
@@ -240,6 +284,14 @@ def _begin(track: Track) -> str:
     course_deg = degrees(atan2(sin(east) * cos(to_north), ahead)) % 360.0  # of the great circle, at its beginning
     return f"{here.latitude_deg:g} {here.longitude_deg:g} {course_deg:.0f} {track.speed_kn:g}"
 
+
+TRIALS = {
+    "attack": ATTACK,
+    "gateway lost": {"lost": "gw-foggia@8"},
+    "jamming": {"jamming": "heavy@8-18"},
+    "operator denies": {"denied": f"area:{JAMMED.latitude_deg:g},{JAMMED.longitude_deg:g},{JAMMED_M / 1e3:g}@8-16"},
+}
+"""What `testbed compare` tries, each in a run of 30 s."""
 
 topos = {"mediterranean": lambda **parameters: planned_topo(scenario, **parameters)}
 """For `mn --custom topologies/mediterranean.py --topo mediterranean[,parameter=value…]`."""

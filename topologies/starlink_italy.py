@@ -14,6 +14,7 @@ from testbed.ground.errors import ScenarioError
 from testbed.orbits.lasers import Lasers
 from testbed.plan.capacity import ITALY, Capacity
 from testbed.plan.delays import Overheads
+from testbed.plan.denial import parse_denials
 from testbed.plan.losses import parse_losses
 from testbed.plan.scenario import (
     Access,
@@ -29,6 +30,8 @@ from testbed.plan.scenario import (
 from testbed.plan.sovereignty import Sovereignty
 from topologies.common import (
     CORE_BUFFER_NS,
+    DENIAL,
+    DENIED,
     FIBRE_BPS,
     HANDOVER,
     LASERS,
@@ -41,6 +44,7 @@ from topologies.common import (
     USER_BUFFER_NS,
     VARIATION,
     access_rules,
+    denial_rule,
     gateways,
     lasers_rule,
     traffic_of,
@@ -78,6 +82,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Choice("landing_by", "delay", "which gateway a satellite lands at", ("highest", "delay")),
     Whole("antennas", "52", "percent: how often a gateway has an antenna free for a satellite that would land", 1, 100),
     LOST,
+    DENIED,
     Choice("fallback", "none", "PoP that takes over when Milan is lost", ("none", "frankfurt")),
     Whole("gso_deg", "0", "least angle between a satellite and the geostationary arc, seen from the ground", 0, 40),
     Whole("beams", "0", "how many of these terminals one satellite serves at most; 0: any number", 0, 100),
@@ -200,6 +205,7 @@ def scenario(**parameters: str) -> Scenario:
             *internet(values["internet"], "rome", "dc-rome", duration_ns),
         ),
         lost=parse_losses(values["lost"]),
+        denied=parse_denials(values["denied"]),
         lasers=Lasers() if values["lasers"] else None,
         capacity=Capacity(ITALY, values["load"] / 100) if drawn else None,
         rain_percent=None if values["rain"] == "off" else float(values["rain"]),
@@ -213,6 +219,7 @@ def scenario(**parameters: str) -> Scenario:
             *(line for line in ASSUMPTIONS if line != NO_LASERS or not values["lasers"]),
             *((lasers_rule(on=True), "satellites are not limited by load") if values["lasers"] else ()),
             *access_rules(access, values["lost"]),
+            *denial_rule(values, access.detection_ns),
             variation_rule(values),
             *_rates(values),
             *ENCRYPTION_ASSUMPTIONS[values["encryption"]],
@@ -265,7 +272,7 @@ def _rates(values: dict[str, Any]) -> Iterator[str]:
 TRIALS = {
     "attack": ATTACK,
     "gateway lost": {"lost": "gw-milano@8"},
-    "operator denies": {"lost": "pop-milan@8-16"},
+    "operator denies": DENIAL,
 }
 """What `testbed compare` tries, each in a run of 30 s."""
 

@@ -5,6 +5,7 @@ The backbone is drawn as two coasts and what joins them, so that every cut but a
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from testbed.emulation.planned import planned_topo
@@ -16,6 +17,7 @@ from testbed.plan.terrestrial import Customer, Hub, Terrestrial
 from topologies.common import CORE_BUFFER_NS, FIBRE_BPS, TRAFFIC, USER_BUFFER_NS, traffic_of
 from topologies.government import SITES, WORKLOAD, users
 from topologies.government import WORKLOADS as WORKLOADS
+from topologies.threats import ATTACK, POSITION
 
 NAME = "terrestrial"
 TITLE = "Italian government on a carrier's fibre: Rome and Taranto to a data centre in Rome, no satellites"
@@ -33,7 +35,7 @@ PARAMETERS: tuple[Parameter, ...] = (
     Choice("last_mile", "fibre", "how sites reach the carrier; data centres have fibre", tuple(LAST_MILES)),
     Cuts("cut", "none", "spans of the backbone that are cut, with seconds from the start: bologna-firenze@20-40"),
     *WORKLOAD,
-    *(parameter for parameter in TRAFFIC if not parameter.name.startswith("adversary")),
+    *(replace(one, default="fibre", choices=("fibre",)) if one is POSITION else one for one in TRAFFIC),
 )
 
 HUBS: Final = (
@@ -83,6 +85,7 @@ ASSUMPTIONS = (
     "routes move 1 s after a cut and 1 s after its repair, everywhere at once, to the way of least delay",
     "the last mile's best-effort buffer holds 80 ms of its rate, other buffers 10 ms",
     "fibres lose nothing, and their delay does not vary",
+    "an attacker, if there is one, stands where the carrier's fibre enters a data centre",
 )
 
 
@@ -124,7 +127,7 @@ def _customer(host: str, site: Site, access_ns: int, up_bps: int, down_bps: int)
     return Customer(host, site, f"ce-{host}", f"pe-{hub.name}", access_ns, up_bps, down_bps)
 
 
-TRIALS = {"backbone cut": {"cut": "roma-napoli@8-18"}}
+TRIALS = {"attack": ATTACK, "backbone cut": {"cut": "roma-napoli@8-18"}}
 """What `testbed compare` tries, each in a run of 30 s."""
 
 topos = {"terrestrial": lambda **parameters: planned_topo(scenario, **parameters)}

@@ -49,6 +49,8 @@ class Attack(Text):
         return text
 
 
+POSITION: Final = Choice("adversary_position", "satellite", "where the attacker stands", get_args(Position))
+
 THREATS: Final[tuple[Parameter, ...]] = (
     Attack(
         "adversary",
@@ -59,7 +61,7 @@ THREATS: Final[tuple[Parameter, ...]] = (
     Choice("adversary_every", "64", "the attacker acts on one packet in this many", POWERS_OF_TWO),
     Whole("adversary_percent", "0", "instead, on this share of the packets, drawn by adversary_seed", 0, 100),
     Whole("adversary_seed", "1", "of what the attacker draws", 0, (1 << 32) - 1),
-    Choice("adversary_position", "satellite", "where the attacker stands", get_args(Position)),
+    POSITION,
     Choice("adversary_direction", "up", "which way the packets go that it attacks", get_args(Direction)),
     Whole("adversary_from_s", "0", "seconds after which the attacker begins", 0, _DAY_S),
     Whole("adversary_to_s", "0", "seconds after which it ends; 0: never", 0, _DAY_S),

@@ -60,7 +60,12 @@ def command() -> None:
 @click.option("--esn/--no-esn", default=True, show_default=True, help="64-bit sequence numbers (RFC 4303).")
 @click.option("--stamp", is_flag=True, help="A key for authenticated STAMP instead.")
 def keys(out: Path, dscp: tuple[int, ...], suite: str, window: int, esn: bool, stamp: bool) -> None:
-    """Make a file of fresh keys, mode 0600. Carry it to the other end by a safe way."""
+    """Make a file of fresh keys, mode 0600. Carry it to the other end by a safe way.
+
+    \b
+    testbed traffic keys --out keys.json
+    testbed traffic keys --out keys.json --dscp 46 --dscp 0 --no-esn
+    """
     from traffic.keys import make_associations, write_keys
     from traffic.lint import Protection, check
 
@@ -88,7 +93,11 @@ def keys(out: Path, dscp: tuple[int, ...], suite: str, window: int, esn: bool, s
 def send(
     keys: Path, to: str, rate: float, duration: float, size: int, dscp: int | None, bind: str, port: int, form: str
 ) -> None:
-    """Send one flow in ESP over UDP. A key of the file sends once: its IVs must never come again."""
+    """Send one flow in ESP over UDP. A key of the file sends once: its IVs must never come again.
+
+    \b
+    testbed traffic send --keys keys.json --to 192.0.2.7 --rate 100 --duration 30
+    """
     from traffic import standalone
     from traffic.keys import load_keys
 
@@ -134,7 +143,11 @@ def receive(
     only_esp: bool,
     form: str,
 ) -> None:
-    """Judge and measure what arrives, until the flow is over. Needs CAP_NET_RAW."""
+    """Judge and measure what arrives, until the flow is over. Needs CAP_NET_RAW.
+
+    \b
+    testbed traffic receive --keys keys.json --bind 192.0.2.7
+    """
     from traffic import reception
     from traffic.keys import load_keys
     from traffic.packets import NAT_T_PORT
@@ -169,7 +182,11 @@ def receive(
 @click.option("--packets", is_flag=True, help="Name the verdict of every packet.")
 @_FORMAT
 def judge(capture: Path, keys: Path, clear_port: tuple[int, ...], only_esp: bool, packets: bool, form: str) -> None:
-    """Judge a pcap or pcapng with the keys of its flows, packet by packet."""
+    """Judge a pcap or pcapng with the keys of its flows, packet by packet.
+
+    \b
+    testbed traffic judge capture.pcapng --keys keys.json --format json
+    """
     from traffic.judge import as_json, judge_capture
     from traffic.keys import load_keys
     from traffic.pcapng import read_capture
@@ -205,7 +222,11 @@ def judge(capture: Path, keys: Path, clear_port: tuple[int, ...], only_esp: bool
 def reflect(
     bind: str, port: int, peer: tuple[str, ...], stateless: bool, key: Path | None, duration: float | None, form: str
 ) -> None:
-    """Answer STAMP probes (RFC 8762) of the peers named, and of nobody else, with as many bytes as came."""
+    """Answer STAMP probes (RFC 8762) of the peers named, and of nobody else, with as many bytes as came.
+
+    \b
+    testbed traffic reflect --bind 192.0.2.7 --peer 192.0.2.1
+    """
     import time
 
     from traffic import stamp
@@ -253,7 +274,11 @@ def stamp_sender(
     stateful: bool,
     form: str,
 ) -> None:
-    """Probe a STAMP reflector (RFC 8762): round trip, one-way delays, loss. Exit code 4 if it never answers."""
+    """Probe a STAMP reflector (RFC 8762): round trip, one-way delays, loss. Exit code 4 if it never answers.
+
+    \b
+    testbed traffic stamp --to 192.0.2.7 --count 100 --interval 0.1
+    """
     from traffic import stamp, stamp_sender
 
     secret = None if key is None else stamp.read_key(key)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 from array import array
+from collections.abc import Collection
 from typing import Final
 
 from traffic.errors import ConfigurationError
@@ -80,6 +81,26 @@ class ReplayWindow:
         if bottom >= 0:
             return high if low >= bottom else high + 1
         return high if low < bottom + (1 << 32) or high == 0 else high - 1
+
+
+class Copies:
+    """Which copies of an association's packets have come: each address may bring each number once.
+
+    The association's own window decides what is delivered. What it refuses as seen is the second copy if it is the
+    first of its number at its address; if not, somebody has sent it again.
+    """
+
+    def __init__(self, addresses: Collection[bytes], window: int) -> None:
+        """`addresses`: of the receiver, packed, one for each path. `window`: in packets, as of the association."""
+        self._windows = {address: ReplayWindow(window) for address in addresses}
+
+    def first_here(self, address: bytes, number: int) -> bool:
+        """Is this authentic packet the first of its number at that address? Remembers it."""
+        window = self._windows.get(address)
+        if window is None or window.position(number) is not Position.NEW:
+            return False
+        window.accept(number)
+        return True
 
 
 class SeenSet:

@@ -28,7 +28,7 @@ announcements do not matter."""
 KEEPALIVE_NS: Final = 20_000_000_000
 """How often they do so later (RFC 3948, 4: the NAT keepalive interval)."""
 
-_UNROUTABLE: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
+UNROUTABLE: Final = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN})
 _DUMMY: Final = -1  # in place of a flow's index
 
 
@@ -173,7 +173,7 @@ class Sender:
             self.errors.append(str(error))
             return True
         except OSError as error:
-            if error.errno in _UNROUTABLE:
+            if error.errno in UNROUTABLE:
                 return False
             self.errors.append(f"{src}: the kernel refused a packet {what}: {error.strerror}")
             return True

@@ -18,6 +18,7 @@ import numpy as np
 
 from traffic import pacing
 from traffic.clear import ClearEndpoint, ClearSocket
+from traffic.duplication import TwofoldSocket
 from traffic.errors import ConfigurationError, SessionError
 from traffic.esp import AES_256_GCM
 from traffic.flows import Flow
@@ -31,6 +32,7 @@ from traffic.profiles import MANUAL, find_profile
 from traffic.receiver import Receiver
 from traffic.rekey import Terms
 from traffic.relay import Leg, Relay
+from traffic.replay import Copies
 from traffic.sender import Announcement, FlowState, SecureSocket, Sender
 from traffic.srtp import Opener, Sealer, make_call_keys, save_call_keys
 from traffic.summary import summarise
@@ -56,6 +58,8 @@ _NS_PER_S: Final = 1_000_000_000
 class HostSockets:
     """A protected host. `address`: outer IPv4; `inner`: inside ESP, IPv4 or IPv6; `inside`: behind a NAT.
 
+    `second`, `other`: where packets come over two paths, another socket and the address that it is bound to, where
+    second copies arrive: `open_udp(other, options.port, no_checksum=not options.clear)`.
     `udp`: `open_udp(address, options.port, tx_stamps=True, no_checksum=not options.clear)`, fresh; `tap`:
     `open_tap(interface)`.
     """
@@ -66,6 +70,8 @@ class HostSockets:
     inside: bool
     udp: socket.socket
     tap: socket.socket
+    second: socket.socket | None = None
+    other: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,7 @@ class SessionOptions:
 
     `longest_lag_ns`: by how much a copy that a link makes can come after the first; `duplicates`: with what
     probability links make one. Where they make none, every copy is a replay.
+    `duplicated`: DSCPs of what is sent over two paths (traffic.duplication).
     `hub`: the host that relays between two that are both behind a NAT; '': none does. `profile`: where keys come from,
     'manual' or a key exchange of traffic.profiles; the rest is for the latter, see `traffic.keying.make_terms`. Raises
     ConfigurationError.
@@ -94,6 +101,7 @@ class SessionOptions:
     hub: str = ""
     longest_lag_ns: int | None = None
     duplicates: float = 0.0
+    duplicated: tuple[int, ...] = ()
     longest_delay_s: float = 1.0  # assumption: a queue of 0.2 s, and the way over a geostationary satellite or a cable
     insider: str = ""  # of traffic.insider: how all senders misbehave, one packet in `insider_every`
     insider_every: int = 64
@@ -116,6 +124,11 @@ class SessionOptions:
             self.terms()
             if self.generator == "scapy":
                 raise ConfigurationError(f"profile {self.profile} with generator scapy is refused: use struct")
+        if self.duplicated and (self.clear or self.insider or self.profile != MANUAL or self.generator == "scapy"):
+            raise ConfigurationError(
+                f"copies over a second path are refused: use encryption overlay, profile {MANUAL}, generator struct "
+                "and no insider"
+            )
         if self.insider and (self.profile != MANUAL or self.generator == "scapy"):
             raise ConfigurationError(f"insider {self.insider} is refused: use profile {MANUAL} and generator struct")
 
@@ -168,6 +181,8 @@ def run_session(
         save_call_keys(plan.calls, folder)
     for host in hosts.values():
         deafen(host.udp)
+        if host.second is not None:
+            deafen(host.second)
     clock = Clock(start_realtime_ns)
     receiver = plan.receiver(start_realtime_ns)
     sender = plan.sender(clock.now_ns(), stop_ns)
@@ -279,10 +294,26 @@ class _Plan:
                 self._options.clear_udp_ports,
                 self._options.clear_tcp_ports,
                 longest_lag_ns=self._options.longest_lag_ns if self._options.duplicates else None,
+                copies={sa.spi: self._copies(name) for sa in self._expected(name)[0] if self._is_twofold(sa)},
             )
             for name in self._hosts
         }
         return Receiver(self._endpoints, taps, senders, self._peers, start_realtime_ns, passing)
+
+    def _is_twofold(self, association: Association) -> bool:
+        """Whether its packets go over two paths."""
+        ends = self._hosts[association.src], self._hosts[association.dst]
+        return association.dscp in self._options.duplicated and all(host.second is not None for host in ends)
+
+    def _copies(self, host: str) -> Copies:
+        addresses = self._hosts[host].address, self._hosts[host].other
+        return Copies([_packed(address) for address in addresses], self._options.window)
+
+    def _socket(self, association: Association) -> SecureSocket:
+        """Of an association whose packets go over two paths."""
+        source, destination = self._hosts[association.src], self._hosts[association.dst]
+        assert source.second is not None
+        return TwofoldSocket(source.udp, association, source.second, (destination.other, self._options.port))
 
     def _expected(self, host: str) -> tuple[list[Association], list[Content]]:
         """The associations that end at a host, and the content of its flows."""
@@ -302,7 +333,10 @@ class _Plan:
             make = _scapy_socket
         elif self._options.profile != MANUAL:
             make = KeyedSocket
-        secure = self._secure = {key: make(sockets[sa.src], sa) for key, sa in self.associations.items()}
+        secure = self._secure = {
+            key: self._socket(sa) if self._is_twofold(sa) else make(sockets[sa.src], sa)
+            for key, sa in self.associations.items()
+        }
         states = []
         for index, flow in enumerate(self._flows):
             sock = secure[self.legs[index][0]]

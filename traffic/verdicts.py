@@ -8,7 +8,6 @@ Duplicates made by a link look exactly like replays and are named so, unless it 
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Collection, Mapping
 from typing import Final, NamedTuple
 
@@ -30,69 +29,9 @@ from traffic.packets import (
     parse_frame,
     parse_ip,
 )
-from traffic.replay import Position
+from traffic.replay import Copies, Position
 from traffic.timestamps import NO_STAMP
-
-
-class Verdict(enum.IntEnum):
-    """What a packet is; the number is its code in `flows.npy`."""
-
-    GENUINE = 0
-    """Authentic, new and delivered. No alarm."""
-    LATE_OUTSIDE_WINDOW = 1
-    """Authentic and never seen, but older than the anti-replay window: refused, lost by security. No alarm."""
-    REPLAY_IN_WINDOW = 2
-    """Authentic, and its number was accepted before, inside the window. Alarm."""
-    REPLAY_OLD = 3
-    """Authentic, and its number was seen before; older than the window, or of an earlier ESN epoch. Alarm."""
-    FORGED = 4
-    """The integrity check fails, or the content is not what the association carries: altered or invented. Alarm."""
-    TRUNCATED = 5
-    """Too short to be a whole packet, or a fragment of one. Alarm."""
-    UNKNOWN_SPI = 6
-    """ESP for which no security association exists. Alarm."""
-    PLAINTEXT_IN = 7
-    """Arrived in the clear where policy demands encryption. Alarm."""
-    PLAINTEXT_LEAK = 8
-    """A canary or an inner address was readable on the wire: one packet fails the run. Alarm."""
-
-    FRAG_OVERLAP = 9
-    """Fragments of one packet overlap or contradict each other: refused whole (RFC 5722). Alarm."""
-    FRAG_INCOMPLETE = 10
-    """Fragments of which some did not come in time, or more than memory holds. Alarm, unless loss explains it."""
-    DOWNGRADE = 11
-    """The peer offers or uses weaker protection than the policy demands. Alarm."""
-    NONCE_REUSE = 12
-    """Authentic, but its IV came before with another ciphertext: who has the key breaks the cipher. Alarm."""
-    SEQ_EXHAUSTED = 13
-    """Authentic, but numbered from the start again after the last number: the sender had to rekey. Alarm."""
-    EXPIRED_SA = 14
-    """Came under an association that is retired, after its grace. Alarm."""
-    DUP_LINK = 15
-    """Identical to a packet that came so shortly before that a link may have made the copy. No alarm."""
-    # Verdicts over many packets; no single packet is judged so.
-    SUSPECT_DROP = 16
-    """More packets are missing than the links lose. Alarm."""
-    DELAY_ATTACK = 17
-    """Packets took longer than links and queues can hold them. Alarm."""
-    REORDER_ATTACK = 18
-    """Packets were overtaken by more than links can reorder. Alarm."""
-    KEX_FAIL = 19
-    """A key exchange failed. Alarm."""
-    EXPOSURE = 20
-    """What a listener without keys can read. No alarm."""
-    UNPROTECTED = 21
-    """Came in the clear, as the hosts agreed (traffic.clear): counted in place of GENUINE, and believed. No alarm."""
-
-    @property
-    def is_alarm(self) -> bool:
-        """Whether one such packet means an attack or a breach."""
-        return self not in _HARMLESS
-
-
-_HARMLESS: Final = frozenset(
-    {Verdict.GENUINE, Verdict.LATE_OUTSIDE_WINDOW, Verdict.DUP_LINK, Verdict.EXPOSURE, Verdict.UNPROTECTED}
-)
+from traffic.verdict import Verdict as Verdict
 
 
 class Content(NamedTuple):
@@ -124,6 +63,8 @@ class Judgement(NamedTuple):
     detail: str = ""
 
 
+_SEEN_BEFORE: Final = (Verdict.REPLAY_IN_WINDOW, Verdict.REPLAY_OLD)
+
 _SSRC: Final = slice(8, 12)
 _RTP_VERSION: Final = 2
 """Where RTP's header has them (RFC 3550, 5.1)."""
@@ -142,7 +83,8 @@ class InboundEndpoint:
     ESP; `clear_udp_ports`: UDP destination ports that may be used in the clear, for measurement probes;
     `clear_tcp_ports`: of services over TCP, which protect themselves or need no protection: the port of either end.
     `longest_lag_ns`: by how much a copy that a link made can come after the first at most (the largest less the
-    smallest delay of the path); None where links make none, or where it is not known.
+    smallest delay of the path); None where links make none, or where it is not known. `copies`: of associations whose
+    packets come over two paths, by SPI.
     """
 
     def __init__(
@@ -154,6 +96,7 @@ class InboundEndpoint:
         clear_tcp_ports: Collection[int] = (),
         *,
         longest_lag_ns: int | None = None,
+        copies: Mapping[int, Copies] | None = None,
         reassembly: Reassembly | None = None,
     ) -> None:
         self._associations = dict(associations)
@@ -170,6 +113,7 @@ class InboundEndpoint:
         self._clear_udp_ports = frozenset(clear_udp_ports)
         self._clear_tcp_ports = frozenset(clear_tcp_ports)
         self._longest_lag_ns = longest_lag_ns
+        self._copies = {} if copies is None else dict(copies)
         self._reassembly = Reassembly() if reassembly is None else reassembly
         self._now_ns = 0
         self.key_exchange: Callable[[bytes, tuple[bytes, int]], None] | None = None
@@ -232,9 +176,10 @@ class InboundEndpoint:
             if self.key_exchange is not None and packet.payload[:SPI_BYTES] == NON_ESP_MARKER:
                 self.key_exchange(packet.payload, (packet.source, packet.source_port))
                 return None
-            judgement = self._judge_esp(packet.payload, (packet.source, packet.source_port), time_ns)
+            source = (packet.source, packet.source_port)
+            judgement = self._judge_esp(packet.payload, source, packet.destination, time_ns)
         elif packet.kind is Kind.ESP:
-            judgement = self._judge_esp(packet.payload, None, time_ns)
+            judgement = self._judge_esp(packet.payload, None, packet.destination, time_ns)
         else:
             return self._judge_clear(packet, frame)
         if judgement.flow is None and judgement.verdict.is_alarm:
@@ -288,7 +233,7 @@ class InboundEndpoint:
             return Judgement(Verdict.PLAINTEXT_LEAK, detail="inner address in the clear")
         return None
 
-    def _judge_esp(self, esp: bytes, source: tuple[bytes, int] | None, time_ns: int) -> Judgement:
+    def _judge_esp(self, esp: bytes, source: tuple[bytes, int] | None, destination: bytes, time_ns: int) -> Judgement:
         spi = int.from_bytes(esp[:SPI_BYTES], "big")
         if spi in self._retiring:
             self._expire()
@@ -304,6 +249,9 @@ class InboundEndpoint:
                 return Judgement(Verdict.DOWNGRADE, spi, number, source=source, detail="authentic without ESN only")
             return Judgement(Verdict.FORGED, spi, number, source=source, detail="integrity check failed")
         verdict, detail = self._place(association, number, esp, time_ns)
+        copies = self._copies.get(spi)
+        if copies is not None and copies.first_here(destination, number) and verdict in _SEEN_BEFORE:
+            verdict, detail = Verdict.SECOND_COPY, "over another path"
         if verdict in (Verdict.NONCE_REUSE, Verdict.SEQ_EXHAUSTED):
             return Judgement(verdict, spi, number, source=source, detail=detail)
         inside = self._identify(spi, plain, verdict is Verdict.GENUINE)

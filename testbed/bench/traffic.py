@@ -1,10 +1,12 @@
-"""testbed bench traffic: what encryption costs, in packets per second of processor time, beside Scapy's own ESP."""
+"""testbed bench traffic: what encryption costs, in packets per second of processor time, beside Scapy's own ESP.
+
+And how far apart the kernel's stamps of a packet are, beside ping."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from testbed.bench import secured
+from testbed.bench import secured, stamped
 from testbed.bench.context import Context
 from testbed.bench.inside import call
 from testbed.bench.rows import Reference, Row
@@ -22,7 +24,11 @@ _SCAPY: Final = {name: f"scapy_{name}" for name in ("encrypt", "send", "verify",
 _TARGETS: Final = {"send": 120_000.0, "verify": 200_000.0}
 """Natively; in the guest the cipher has no help from the processor."""
 
+_STAMPS: Final = {"p50": 20.0, "p99": 100.0}
+"""us from TX_SCHED to RX on a bare veth, natively: less than the audit allows for one hop."""
+
 _PACKETS, _FEW_PACKETS = 20_000, 4_000
+_STAMPED: Final = 2_000
 
 
 def run(context: Context) -> list[Row]:
@@ -40,4 +46,9 @@ def _at(place: Place, context: Context) -> list[Row]:
         reference = Reference("/s, Scapy", told[_SCAPY[name]]) if name in _SCAPY else None
         target = _TARGETS.get(name) if native else None
         rows.append(Row(f"{place}: {what}", told[name], "packets/CPU s", "higher", target, reference))
+    between = call(stamped.latency, place, folder, packets=_STAMPED if not context.quick else _STAMPED // 10)
+    for name, target in _STAMPS.items():
+        ping = Reference("us, half of ping's median", between["ping"])
+        what = f"{place}: send stamp to receive stamp over a veth, {name}"
+        rows.append(Row(what, between[name], "us", "lower", target if native else None, ping))
     return rows

@@ -17,7 +17,7 @@ from testbed.ground.errors import MachineError
 from testbed.ground.units import parse_utc_ns
 from testbed.lab.place import Place, why_not_uml
 
-BENCHES = ("plan", "build", "update", "fidelity", "throughput", "routing", "traffic", "alarms", "soak")
+BENCHES = ("plan", "build", "update", "fidelity", "throughput", "routing", "traffic", "alarms", "soak", "web")
 _ON_NETWORKS = BENCHES[1:]  # planning needs no network and no place
 _START = "2026-06-14T06:00:00Z"  # built-in shells are made for any start: one instant, so that runs compare
 
@@ -31,7 +31,7 @@ _START = "2026-06-14T06:00:00Z"  # built-in shells are made for any start: one i
     "--catalogue",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     envvar="TESTBED_BENCH_CATALOGUE",
-    help="plan: real satellites instead of the built-in shells (TLE or OMM).",
+    help="plan, web: real satellites instead of the built-in shells (TLE or OMM).",
 )
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(name: str, where: str, quick: bool, record: bool, catalogue: Path | None, form: str) -> None:
@@ -47,6 +47,7 @@ def command(name: str, where: str, quick: bool, record: bool, catalogue: Path | 
     testbed bench traffic     encrypted packets per second of processor time, beside Scapy
     testbed bench alarms      ten million genuine packets over a thousand handovers: false alarms
     testbed bench soak        24 h of schedule at 60 times its speed, watched for leaks
+    testbed bench web         the audit of a run whose dashboard is looked at, beside that without one
     """
     places = _places(where) if name in _ON_NETWORKS else []
     run = importlib.import_module(f"testbed.bench.{name}").run

@@ -9,13 +9,14 @@ from typing import BinaryIO
 
 import click
 
-from testbed.ground.errors import InputError
+from testbed.cli import completing
+from testbed.ground.errors import InputError, RunError
 from testbed.lab import runs
 from testbed.lab.eavesdrop import Eavesdropper
 
 
 @click.command("capture", context_settings={"ignore_unknown_options": True})
-@click.argument("run")
+@click.argument("run", shell_complete=completing.run_directory)
 @click.argument("place", metavar="NODE[:INTERFACE]")
 @click.argument("only", nargs=-1, type=click.UNPROCESSED, metavar="[-- FILTER...]")
 @click.option("--write", "-w", "write", metavar="FILE", help="New pcapng file, or - for standard output.")
@@ -40,6 +41,10 @@ def command(run: str, place: str, only: tuple[str, ...], write: str | None) -> N
         ear.run(into)
     except KeyboardInterrupt:
         pass
+    except RunError:
+        if target != "-" and not ear.packets:
+            Path(target).unlink()  # a filter that is none, say: there is nothing in it
+        raise
     finally:
         if into is not sys.stdout.buffer:
             into.close()

@@ -7,10 +7,11 @@ from typing import Any, Final
 
 import click
 
-from testbed.cli import finder
+from testbed.cli import completing
 from testbed.cli.campaigning import Options, campaigning
 from testbed.ground.errors import InputError
 from testbed.ground.units import parse_duration_ns
+from testbed.lab import finder
 from testbed.lab.campaign import Cell
 from testbed.report.comparison.table import QUIET
 
@@ -19,7 +20,7 @@ TRIAL_S: Final = 30
 
 
 @click.command("compare")
-@click.argument("topologies", nargs=-1, required=True)
+@click.argument("topologies", nargs=-1, required=True, shell_complete=completing.topology)
 @click.option("--workload", default="government", show_default=True, help="What the sites do.")
 @click.option("--trials/--no-trials", default=True, help="Also attack each system and let its parts fail, once each.")
 @campaigning

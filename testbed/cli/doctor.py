@@ -17,7 +17,12 @@ from testbed.lab import doctor
 @click.command("doctor")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(form: str) -> None:
-    """Say what this machine can do, what is missing, and the line that mends it. Exit code 3 if nothing can run."""
+    """Say what this machine can do, what is missing, and the line that mends it. Exit code 3 if nothing can run.
+
+    \b
+    testbed doctor
+    testbed doctor --format json
+    """
     findings = doctor.examine()
     able = doctor.can_run(findings)
     if form == "json":

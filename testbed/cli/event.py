@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import json
-import secrets
-import time
-from pathlib import Path
-from typing import Any
 
 import click
 
-from testbed.ground.errors import InputError, RunError
-from testbed.lab import rundir
-from testbed.plan.faults import INBOX, LOG, parse_fault
-from testbed.plan.model import load
-
-_ANSWER_S = 10.0
+from testbed.cli import completing
+from testbed.ground.errors import InputError
+from testbed.lab import runs
+from testbed.lab.inject import inject
 
 
 @click.command("event")
-@click.argument("run")
+@click.argument("run", shell_complete=completing.run_directory)
 @click.argument("kind")
 @click.argument("target", nargs=-1, required=True)
 @click.option("--for", "lasting", type=float, metavar="S", help="Seconds; without it until the run ends.")
@@ -27,6 +21,7 @@ _ANSWER_S = 10.0
 @click.option("--rate", type=float, help="Share of the planned rate that is left.")
 @click.option("--delay", type=float, metavar="MS", help="Added one way.")
 @click.option("--cause", help="Why: kept in the log.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(
     run: str,
     kind: str,
@@ -36,6 +31,7 @@ def command(
     rate: float | None,
     delay: float | None,
     cause: str | None,
+    form: str,
 ) -> None:
     """Begin a fault of KIND at TARGET in the live RUN (a folder, or 'latest').
 
@@ -45,20 +41,14 @@ def command(
     testbed event latest jam 40.5 17.2 300 --loss 0.3
     testbed event latest rain ut-rome --loss 0.05 --rate 0.5
     """
-    folder = rundir.find(run)
-    if not (folder / "live.json").exists():
-        raise InputError(f"{folder}: not a live run: events are for a run that plays now")
+    folder = runs.find_live(run)
     entry = {"kind": kind} | _target(kind, target)
     options = {"for": lasting, "loss": loss, "rate": rate, "delay": delay, "cause": cause}
     entry |= {name: value for name, value in options.items() if value is not None}
-    parse_fault(entry, load(folder / "plan"), where="event")
-    name = secrets.token_hex(4)
-    waiting = folder / INBOX / f"{name}.part"
-    waiting.write_text(json.dumps(entry))
-    waiting.rename(waiting.with_suffix(".json"))
-    told = _answer(folder, name)
-    if told["act"] == "refused":
-        raise InputError(str(told["why"]))
+    told = inject(folder, entry)
+    if form == "json":
+        click.echo(json.dumps(told, ensure_ascii=False))
+        return
     click.echo(f"{told['kind']} at {told['time_ns'] / 1e9:.3f} s on {told['links']} link directions: {told['cause']}")
 
 
@@ -75,16 +65,3 @@ def _target(kind: str, target: tuple[str, ...]) -> dict[str, object]:
     if len(target) != 1:
         raise InputError(f"{kind} {' '.join(target)}: write one node")
     return {"node": target[0]}
-
-
-def _answer(folder: Path, name: str) -> dict[str, Any]:
-    """The log's line about it; raises RunError when the run does not take it up."""
-    deadline = time.monotonic() + _ANSWER_S
-    while time.monotonic() < deadline:
-        if (folder / LOG).exists():
-            for line in (folder / LOG).read_text().splitlines():
-                told: dict[str, Any] = json.loads(line)
-                if told["id"] == name:
-                    return told
-        time.sleep(0.1)
-    raise RunError(f"{folder}: the run has not taken the event up in {_ANSWER_S:g} s: has it ended?")

@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
+from testbed.cli import completing
 from testbed.ground.joining import LIVE
 from testbed.lab import happenings, runs
 
 
 @click.command("events")
-@click.argument("run")
+@click.argument("run", shell_complete=completing.run_directory)
 @click.option("--follow", "-f", is_flag=True, help="Go on until the run ends, with what its kernel says.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(run: str, *, follow: bool, form: str) -> None:
@@ -58,5 +59,6 @@ def _sentence(happening: dict[str, Any]) -> str:
         what = f"{node}: {happening['fault']}" if happening["fault"] else ""
     else:
         what = f"{node}: {happening['detail']}" if "detail" in happening else str(node)
-    cause = f" ({happening['cause']})" if happening.get("cause") else ""
-    return f"{happening['time_s']:10.3f} s  {kind:13} {what}{cause}  [{happening['by']}]"
+    cause = f"({happening['cause']})" if happening.get("cause") else ""
+    words = " ".join(word for word in (what, cause) if word)
+    return f"{happening['time_s']:10.3f} s  {kind:13} {words}  [{happening['by']}]"

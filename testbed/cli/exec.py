@@ -7,11 +7,12 @@ import sys
 
 import click
 
+from testbed.cli import completing
 from testbed.lab import join, runs
 
 
-@click.command("exec", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.argument("run")
+@click.command("exec", context_settings={"ignore_unknown_options": True})
+@click.argument("run", shell_complete=completing.run_directory)
 @click.argument("node")
 @click.argument("words", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
@@ -24,12 +25,11 @@ def command(run: str, node: str, words: tuple[str, ...], form: str) -> None:
     testbed exec latest rome -- ping -c 3 198.51.100.2
     testbed exec latest ut-rome -- ip route
     testbed exec latest rome -- bash
-    testbed exec --format json latest rome -- ip -j address
+    testbed exec latest rome --format json -- ip -j address
     """
     folder = runs.find_live(run)
-    command = list(words[1:] if words[0] == "--" else words)
     if form == "text":
-        sys.exit(join.execute(folder, node, command))
-    told = join.collect(folder, node, command)
+        sys.exit(join.execute(folder, node, list(words)))
+    told = join.collect(folder, node, list(words))
     click.echo(json.dumps(told))
     sys.exit(told["code"])

@@ -21,6 +21,10 @@ def command(group: str) -> None:
     """Download CelesTrak's current elements of GROUP into a cache, and say where they are.
 
     Never the same set twice within two hours, as CelesTrak asks.
+
+    \b
+    testbed fetch
+    testbed fetch oneweb
     """
     path = celestrak.fetch(group, cache())
     click.echo(celestrak.describe(path))

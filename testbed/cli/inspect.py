@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
+from testbed.cli import completing
 from testbed.lab import join, runs
 
 
 @click.command("inspect")
-@click.argument("run")
+@click.argument("run", shell_complete=completing.run_directory)
 @click.argument("node", required=False)
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(run: str, node: str | None, form: str) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from testbed.cli import finder
+from testbed.cli import completing
+from testbed.lab import finder
 from testbed.lab.exercises import grading, submission
 from testbed.lab.exercises.book import BOOK
 from testbed.lab.exercises.students import seed_of
@@ -31,7 +32,11 @@ def command() -> None:
 @command.command("list")
 @_FORMAT
 def show(form: str) -> None:
-    """List the exercises, one line each."""
+    """List the exercises, one line each.
+
+    \b
+    testbed lab list
+    """
     if form == "json":
         rows = [
             {"lab": lab.number, "title": lab.title, "page": f"docs/labs/{lab.page}", "hand_in": lab.kind, "of": lab.of}
@@ -46,13 +51,17 @@ def show(form: str) -> None:
 @command.command("seed")
 @click.argument("name")
 def seed(name: str) -> None:
-    """Print the seed of the student NAME: the first 31 bits of the name's SHA-256."""
+    """Print the seed of the student NAME: the first 31 bits of the name's SHA-256.
+
+    \b
+    testbed lab seed ada
+    """
     click.echo(seed_of(name))
 
 
 @command.command("check")
 @click.argument("number", type=int)
-@click.argument("run")
+@click.argument("run", shell_complete=completing.run_directory)
 @click.option("--student", metavar="NAME", help="Whose it is. Default: the one that the answers name.")
 @click.option(
     "--answers",

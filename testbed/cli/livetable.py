@@ -23,7 +23,12 @@ class LiveTable:
         self.stage = ""
         self._record: dict[str, Any] | None = None
         self._taken_s = 0.0
+        self._over = False
         self._spinner = Spinner("dots")
+
+    def over(self) -> None:
+        """Nothing comes any more: time stands still."""
+        self._over = True
 
     def take(self, record: dict[str, Any]) -> None:
         """The newest record."""
@@ -35,7 +40,7 @@ class LiveTable:
             self._spinner.update(text=Text(self.stage))
             yield self._spinner
             return
-        passed_s = time.monotonic() - self._taken_s
+        passed_s = 0.0 if self._over else time.monotonic() - self._taken_s
         paths, flows = _shares(options.max_height - _AROUND, len(record["paths"]), len(record["flows"]))
         yield Group(self._head(record, passed_s), Text(), *_paths(record, paths), *_flows(record, flows))
 
@@ -44,10 +49,10 @@ class LiveTable:
         parts = [f"{now_s:.0f} of {record['of_s']:.0f} s", f"{record['utc'][11:19]} UTC"]
         if record["speed"] != 1.0:
             parts.append(f"{record['speed']:g} times as fast")
-        if record["next_slot_s"] is not None:
+        if record["next_slot_s"] is not None and not self._over:
             parts.append(f"slot in {max(record['next_slot_s'] - passed_s, 0.0):.0f} s")
         event = record["next_event"]
-        if event is not None:
+        if event is not None and not self._over:
             in_s = max(event["in_s"] - passed_s, 0.0)
             parts.append(f"{event['kind']} {event['node']} in {in_s:.0f} s")
         return Text.assemble((self.stage, "bold"), "  ", " · ".join(parts))

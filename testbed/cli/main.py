@@ -8,7 +8,6 @@ import sys
 
 import click
 
-from testbed import __version__
 from testbed.ground.errors import TestbedError
 
 COMMANDS = {
@@ -16,21 +15,25 @@ COMMANDS = {
     "capture": "testbed.cli.capture",
     "clean": "testbed.cli.clean",
     "compare": "testbed.cli.compare",
+    "completion": "testbed.cli.completion",
     "doctor": "testbed.cli.doctor",
     "event": "testbed.cli.event",
     "events": "testbed.cli.events",
     "exec": "testbed.cli.exec",
     "fetch": "testbed.cli.fetch",
+    "help": "testbed.cli.help",
     "inspect": "testbed.cli.inspect",
     "lab": "testbed.cli.lab",
     "plan": "testbed.cli.plan",
     "report": "testbed.cli.report",
     "run": "testbed.cli.run",
+    "schema": "testbed.cli.schema",
     "shell": "testbed.cli.shell",
     "sweep": "testbed.cli.sweep",
     "topologies": "testbed.cli.topologies",
     "traffic": "testbed.cli.traffic",
     "validate": "testbed.cli.validate",
+    "web": "testbed.cli.web",
 }
 
 
@@ -48,7 +51,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(__version__, prog_name="testbed")
+@click.version_option(package_name="satcom-testbed", prog_name="testbed")
 def testbed() -> None:
     """Emulate satellite links for government communications, and measure what was emulated.
 

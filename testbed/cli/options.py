@@ -7,9 +7,10 @@ from typing import Any, TypeVar
 
 import click
 
-from testbed.cli import finder
+from testbed.cli import completing
 from testbed.ground.errors import InputError
 from testbed.ground.units import parse_duration_ns, parse_utc_ns
+from testbed.lab import finder
 from testbed.plan.inputs import DEFAULT, Request
 from testbed.plan.model import Plan
 from testbed.plan.plans import Asked, make
@@ -39,7 +40,14 @@ def planning(command: Command) -> Command:
         click.option("--duration", default="60", show_default=True, metavar="S", help="Seconds, or like 5min."),
         click.option("--step", default=100, show_default=True, metavar="MS", help="How often delays are renewed."),
         click.option("--seed", default=0, show_default=True, help="For everything drawn by chance."),
-        click.option("-p", "parameters", multiple=True, metavar="KEY=VALUE", help="Topology parameter; repeatable."),
+        click.option(
+            "-p",
+            "parameters",
+            multiple=True,
+            metavar="KEY=VALUE",
+            shell_complete=completing.parameter,
+            help="Topology parameter; repeatable.",
+        ),
     ]
     for decorator in reversed(decorators):
         command = decorator(command)

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from testbed.cli import completing
 from testbed.cli.options import ask, planning
 from testbed.ground.errors import InputError, PlanError
 from testbed.ground.units import format_utc, parse_duration_ns
@@ -20,7 +21,7 @@ from testbed.plan.store import write_csv, write_parquet
 
 
 @click.command("plan")
-@click.argument("topology")
+@click.argument("topology", shell_complete=completing.topology)
 @planning
 @click.option("--out", type=click.Path(path_type=Path), help="Parquet file that 'testbed run --plan' plays.")
 @click.option("--csv", "csv_file", type=click.Path(path_type=Path), help="One row per step, serving link, direction.")

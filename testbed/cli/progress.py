@@ -48,6 +48,8 @@ class Follow:
         stage = _STAGES.get(message.get("stage", ""), self._stage)
         if not self._plain:
             self._table.stage = stage
+            if message.get("stage") == "judging":
+                self._table.over()
             if "live" in message:
                 self._table.take(message["live"])
         elif stage != self._stage:

@@ -8,12 +8,13 @@ from typing import Any
 
 import click
 
+from testbed.cli import completing
 from testbed.cli.options import make_plan, planning
 from testbed.lab import place, rundir, terminal
 
 
 @click.command("shell")
-@click.argument("topology")
+@click.argument("topology", shell_complete=completing.topology)
 @planning
 @click.option("--where", type=click.Choice(["auto", "native", "uml"]), default="auto", show_default=True)
 def command(topology: str, where: place.Where, **asked: Any) -> None:

@@ -7,14 +7,15 @@ from typing import Any
 
 import click
 
-from testbed.cli import finder
+from testbed.cli import completing
 from testbed.cli.campaigning import Options, campaigning
 from testbed.ground.errors import InputError
+from testbed.lab import finder
 from testbed.report.comparison.table import QUIET
 
 
 @click.command("sweep")
-@click.argument("topology")
+@click.argument("topology", shell_complete=completing.topology)
 @click.option("-p", "varied", multiple=True, metavar="KEY=A,B,…", help="Values to try; repeatable: every combination.")
 @campaigning
 def command(topology: str, varied: tuple[str, ...], **asked: Any) -> None:

@@ -7,14 +7,19 @@ import json
 import click
 from rich.console import Console
 
-from testbed.cli import finder
+from testbed.lab import finder
 
 
 @click.command("topologies")
 @click.option("-v", "--verbose", is_flag=True, help="Show each topology's parameters.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 def command(verbose: bool, form: str) -> None:
-    """List what can be run, one line each."""
+    """List what can be run, one line each.
+
+    \b
+    testbed topologies
+    testbed topologies -v
+    """
     found = [finder.find(name) for name in finder.names()]
     if form == "json":
         rows = [

@@ -32,7 +32,7 @@ _OWN6: Final = ipaddress.IPv6Address("fd01::")
 _LAN6: Final = ipaddress.IPv6Address("2001:db8::")
 _INNER: Final = ipaddress.IPv4Address("10.64.0.0")
 _NAME_MAX: Final = 15  # IFNAMSIZ − 1, linux/if.h
-_PREFIXES: Final = ("ut", "gw", "pop", "pe", "ce")
+_PREFIXES: Final = ("ut", "vt", "gw", "pop", "pe", "ce")
 DEFAULT: Final = "default"
 
 

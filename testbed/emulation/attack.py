@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -18,6 +17,7 @@ from traffic.adversary import Crossing, diversions, open_router, run_adversary
 from traffic.attacks import Action
 from traffic.errors import AdversaryError
 from traffic.insider import INSIDERS
+from traffic.private import write_private
 from traffic.selection import Selection
 from traffic.threat import Threat, take_threat
 from traffic.timestamps import open_tap, open_udp
@@ -71,15 +71,17 @@ def _satellite_ways(plan: Plan) -> Iterator[_Way]:
 
 
 def _gateway_ways(plan: Plan) -> Iterator[_Way]:
-    """Up from satellites, down from fibre."""
+    """Up from satellites, or a base station's phones, down from fibre."""
     for link in plan.links:
         if plan.node(link.b).role == "gateway":
-            yield link.b, link.a, link.kind != "feeder"
+            yield link.b, link.a, link.kind == "fibre"
 
 
 def _fibre_ways(plan: Plan) -> Iterator[_Way]:
     """At the router where the fibre from a PoP ends, so outside the operator's NAT: up from the PoP, down from all
-    others."""
+    others. Where no PoP is, at the edge of each data centre: up from the carrier, down from the centre's hosts."""
+    if not any(node.role == "pop" for node in plan.nodes):
+        yield from _edge_ways(plan)
     for link in plan.links:
         if link.kind == "fibre" and plan.node(link.a).role == "pop" and plan.node(link.b).role == "router":
             yield link.b, link.a, False
@@ -87,6 +89,16 @@ def _fibre_ways(plan: Plan) -> Iterator[_Way]:
             others += [lan.host for lan in plan.lans if lan.router == link.b]
             for other in others:
                 yield link.b, other, True
+
+
+def _edge_ways(plan: Plan) -> Iterator[_Way]:
+    """At the routers of those hosts that audited pairs lead to."""
+    centres = {path[0].nodes[-1] for path in plan.paths[::2]}
+    homes = {lan.router: lan.host for lan in plan.lans if lan.host in centres}
+    for link in plan.links:
+        if link.b in homes:
+            yield link.b, link.a, False
+            yield link.b, homes[link.b], True
 
 
 def attack(
@@ -151,7 +163,5 @@ def _own_actions(threat: Threat, folder: Path) -> tuple[Action, ...]:
     from traffic.own_attack import load_action  # it imports Scapy, which takes seconds in the guest
 
     path = folder / OWN_CODE
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(threat.code)
+    write_private(path, threat.code)
     return (load_action(path, threat.action),)

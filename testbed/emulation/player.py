@@ -34,7 +34,8 @@ LATE_NS: Final = 50_000_000
 _SLACK: Final = {"delay_ns": 0, "loss": 2.0**-31, "limit": 0}  # netem holds 32 bits of a loss
 _READ_PERIOD_NS: Final = 50_000_000
 _READ_SWEEP_NS: Final = 2_000_000_000  # in this time every link end is read once,
-_READ_MOST: Final = 20  # but no more than these in one act, which takes the guest about 4 ms
+_READ_MOST: Final = 20  # but no more than these in one act, which takes the guest about 4 ms,
+_READ_TIME_NS: Final = 5_000_000  # nor longer than this: ticks wait meanwhile
 
 
 @dataclass(frozen=True)
@@ -221,6 +222,7 @@ class ReadBack:
         self._per_act = min(max(1, -(-links * _READ_PERIOD_NS // _READ_SWEEP_NS)), _READ_MOST)
         self._at = 0
         self._period_ns = round(_READ_PERIOD_NS * speed)
+        self._most_ns = round(_READ_TIME_NS * speed)
         self._due_ns = self._period_ns // 2
 
     def due_ns(self) -> int | None:
@@ -231,6 +233,8 @@ class ReadBack:
         for _ in range(self._per_act):
             self._player.read(now_ns, self._at)
             self._at = (self._at + 1) % self._links
+            if clock.now_ns() - now_ns >= self._most_ns:
+                break
         self._due_ns = max(self._due_ns + self._period_ns, now_ns)  # a turn that was missed stays missed
 
 

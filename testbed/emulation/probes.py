@@ -35,6 +35,7 @@ LINK, PATH, CONTROL = 0, 1, 2
 _PERIOD_NS: Final = 200_000_000  # between probes of one target,
 LEAST_GAP_NS: Final = 2_500_000  # and of all: beyond some 400 packets a second the guest's own timers suffer
 _DRAIN_NS: Final = 100_000_000
+_BEHIND_NS: Final = 20_000_000  # Assumption: a turn missed by this much stays missed: catching up would delay the ticks
 _UNLEARNT: Final = ("", 0)
 
 RAW_DTYPE: Final = np.dtype([("kind", "u1"), ("index", "<i4"), ("tx_ns", "<i8"), ("rx_ns", "<i8")])
@@ -94,9 +95,11 @@ class Prober:
         self._due_ns = self._turn * self._gap_ns + self._random.randrange(self._gap_ns)
 
     def act(self, clock: Clock) -> None:
+        now_ns = clock.now_ns()
+        if now_ns - self._due_ns > _BEHIND_NS:
+            self._turn = now_ns // self._gap_ns
         target = self._targets[self._turn % len(self._targets)]
         self._next_turn()
-        now_ns = clock.now_ns()
         if target.address != _UNLEARNT and target.usable(now_ns):
             number = len(self._sent)
             self._sockets[target.sender].sendto(_PAYLOAD.pack(number, 0), target.address)

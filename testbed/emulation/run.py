@@ -16,7 +16,7 @@ import platform
 import signal
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +29,11 @@ from testbed.emulation.faults import Faults
 from testbed.emulation.frr.watch import Routing
 from testbed.emulation.join.agent import Joining
 from testbed.emulation.live import Live
-from testbed.emulation.loop import run_activities
+from testbed.emulation.loop import Activity, run_activities
 from testbed.emulation.network import Emulation, running
 from testbed.emulation.player import ReadBack
 from testbed.emulation.probes import Prober, open_socket
+from testbed.emulation.selection import Selection
 from testbed.emulation.workload import Workload
 from testbed.ground.clock import Clock, RealClock
 from testbed.ground.constants import NS_PER_S
@@ -87,6 +88,7 @@ def play(folder: Path, channel: Channel) -> dict[str, Any]:
         sockets = control.sockets() | {name: open_socket(node) for name, node in wiring.nodes.items()}
         aims = [*targets.link_targets(wiring), *targets.path_targets(wiring), *targets.control_targets()]
         prober = Prober(aims, sockets, plan.duration_ns)
+        selecting = [stack.enter_context(Selection(wiring, folder, plan.duration_ns))] if plan.uplinks else []
         workload = stack.enter_context(Workload(wiring, folder, pcap=job["pcap"]))
         nodes = {name: node.namespace.fd for name, node in wiring.nodes.items()}
         joining = stack.enter_context(Joining(wiring, player, folder))
@@ -98,13 +100,16 @@ def play(folder: Path, channel: Channel) -> dict[str, Any]:
         monotonic_ns, realtime_ns = time.monotonic_ns() + _LEAD_NS, time.time_ns() + _LEAD_NS
         joining.started(realtime_ns)
         workload.start(realtime_ns)
+        for selection in selecting:
+            selection.start(realtime_ns)
         clock = RealClock(monotonic_ns)
         channel.tell(stage="playing")
         live = Live(plan, player, prober, workload.flows, workload.counts, realtime_ns)
         progress = Progress(channel, live, plan.duration_ns)
         faults = Faults(plan, player, folder, read_faults(folder / FAULTS, plan))
         read_back = [ReadBack(player, len(plan.links), plan.duration_ns)] if job["readback"] else []
-        run_activities([faults, player, prober, *routing, *read_back, progress], clock, channel.interrupted.is_set)
+        playing: list[Activity] = [faults, player, *selecting, prober, *routing, *read_back, progress]
+        run_activities(playing, clock, channel.interrupted.is_set)
         interrupted = channel.interrupted.is_set()
         played_ns = min(clock.now_ns(), plan.duration_ns)
 
@@ -121,6 +126,8 @@ def play(folder: Path, channel: Channel) -> dict[str, Any]:
         )
         for watched in routing:
             watched.finish()
+        for selection in selecting:
+            selection.finish()
         plan = with_routing(with_faults(plan, folder), folder)
         samples = sample_table(plan, evidence)
         np.save(folder / "samples.npy", samples)
@@ -141,7 +148,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: channel.interrupted.set())
     signal.signal(signal.SIGINT, lambda *_: channel.interrupted.set())
     if os.geteuid() == 0:
-        os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
+        with suppress(PermissionError):  # a container's root may lack CAP_SYS_NICE
+            os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
     began = time.monotonic()
     outcome: dict[str, Any]
     code = 0

@@ -130,7 +130,7 @@ def path_targets(wiring: Wiring) -> list[Target]:
     for number, path in enumerate(plan.paths):
         source, destination = path[0].nodes[0], path[0].nodes[-1]
         behind = plan.node(destination).inside and not plan.node(source).inside
-        address = ("", 0) if behind else (str(wiring.address(destination)), probes.PORT)
+        address = ("", 0) if behind else (str(wiring.target(path)), probes.PORT)
         always = _within(np.array([[0, plan.duration_ns]]))
         found.append(Target(probes.PATH, number, source, address, always, destination if behind else ""))
     return found

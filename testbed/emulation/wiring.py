@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from testbed.emulation import addresses
 from testbed.emulation.nodes import EmulatedIntf, EmulatedNode
+from testbed.emulation.uplinks import Uplinks
 from testbed.ground.errors import KernelError, PlanError
 from testbed.kernel import filters, links, queues
 from testbed.kernel.netlink import Message
-from testbed.plan.model import Plan, Route
+from testbed.plan.chosen import system_of
+from testbed.plan.model import PathStep, Plan, Route
 
 _FAMILIES: Final = (0, 1)  # IPv4, IPv6
 _DOWNWARDS: Final = 100
@@ -53,6 +55,7 @@ class Wiring:
         self._impaired = impaired
         self.pairs = _pairs(plan)
         self.lans = {lan.host: addresses.lan(plan, number) for number, lan in enumerate(plan.lans)}
+        self.uplinks = Uplinks(plan)
         self.nodes: dict[str, EmulatedNode] = {}
         self._interfaces: dict[tuple[str, str], EmulatedIntf] = {}
         self.limits = _in_flight(plan)
@@ -97,6 +100,11 @@ class Wiring:
             raise PlanError(f"plan of {self.plan.topology}: a path ends at {name}, which is no host and has no number")
         return addresses.own(number)[0]
 
+    def target(self, path: tuple[PathStep, ...]) -> links.Address:
+        """The address that a probe of a planned path is sent to: it takes that path, whatever a run has chosen."""
+        end = path[0].nodes[-1]
+        return self.uplinks.address(self.lans[end], system_of(self.plan, path)) if self.uplinks else self.address(end)
+
     def configure(self) -> None:
         """Addresses, neighbours, queues and routes, as they are at the schedule's first instant, node by node.
 
@@ -128,7 +136,7 @@ class Wiring:
                     messages += self._queues(number, first[number])
             for route in routes[name] if self.plan.routing == "plan" else ():
                 messages += self.routes(name, route.destination, route.via)
-            node.tell(messages + self._hauling(name))
+            node.tell(messages + self._hauling(name) + self.uplinks.setting_up(self, name))
             node.settle()
 
     def translate(self) -> None:
@@ -305,8 +313,9 @@ def _in_flight(plan: Plan) -> NDArray[np.int64]:
 
 
 def _pairs(plan: Plan) -> list[tuple[str, str]]:
-    """Every link once: the LANs, host first, then the links with netem."""
+    """Every link once: the LANs, host first, then cables, then the links with netem."""
     pairs = dict.fromkeys((lan.host, lan.router) for lan in plan.lans)
+    pairs |= dict.fromkeys((cable.a, cable.b) for cable in plan.cables)
     for link in plan.links:
         if (link.b, link.a) not in pairs:
             pairs[link.a, link.b] = None

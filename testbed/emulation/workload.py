@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import ipaddress
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final
 
-from testbed.emulation import probes, tunnels
+from testbed.emulation import bfd, probes, tunnels
 from testbed.emulation.attack import attack, threat_of
 from testbed.emulation.capture import capture
 from testbed.emulation.children import Child
@@ -50,17 +51,24 @@ class Workload:
         options = dict(plan.traffic)
         kernels = overlay.take(options)
         options.pop("access", None)  # the wiring's
+        options.pop("selection", None)  # the run's
+        options["duplicated"] = tuple(options.get("duplicated", ()))
         tunnels.check_sizes(plan)
         extent = wanted(options)
         self._threat = threat_of(plan, options)
         if options.get("duplicates"):  # else links make no copies, and every copy is a replay
             options["longest_lag_ns"] = longest_lag_ns(plan, PRIORITY_BYTES)
+        asking = (bfd.PORT,) if wiring.uplinks else ()
         try:
             protected, services = split(plan.flows)
             self._flows = parse_flows(protected, wiring.lans)
             self._internet = Internet(wiring, folder, services)
             self._options = SessionOptions(
-                clear_udp_ports=(probes.PORT, *self._internet.clear_udp_ports),
+                clear_udp_ports=(
+                    probes.PORT,
+                    *asking,
+                    *self._internet.clear_udp_ports,
+                ),
                 clear_tcp_ports=self._internet.clear_tcp_ports,
                 **options,
             )
@@ -145,7 +153,15 @@ class Workload:
             tap = open_tap(node.intfList()[0].name)
         thin(tap, self._internet.crowded_ports)
         inside = self._overlay is None and self._wiring.plan.node(name).inside
-        return HostSockets(name=name, address=str(outer), inner=lan.inner, inside=inside, udp=udp, tap=tap)
+        found = HostSockets(name=name, address=str(outer), inner=lan.inner, inside=inside, udp=udp, tap=tap)
+        return self._twofold(found) if self._options.duplicated else found
+
+    def _twofold(self, host: HostSockets) -> HostSockets:
+        """With what it takes to send and receive second copies."""
+        other = str(self._wiring.uplinks.other(self._wiring.lans[host.name]))
+        with self._wiring.nodes[host.name].namespace.entered():
+            second = open_udp(other, self._options.port, no_checksum=True)
+        return replace(host, second=second, other=other)
 
     def _capture(self, node: str, interface: str, name: str) -> None:
         """What arrives and leaves at an interface, until the run ends."""

@@ -16,6 +16,7 @@ internet.json, internet/         what services over TCP came to; their key, and 
 alarms.npy                       one row per packet that raised an alarm (traffic.records)
 ledger.json, ledger.npy          what taps on the way saw, where one was kept (traffic.ledger)
 report.json, report.html         the report
+sky.npy, sky.json, web.log       what a dashboard shows of the sky; what its server complained of
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from testbed.lab import guest, place
 
@@ -27,7 +28,7 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Look at everything; nothing is changed and nothing stays behind."""
-    return [_python(), _mininet(), *_tools(), _native(), _uml(), _open_files()]
+    return [_python(), _mininet(), *_tools(), _native(), _uml(), _open_files(), _multipath_tcp()]
 
 
 def can_run(findings: list[Finding]) -> bool:
@@ -88,3 +89,12 @@ def _open_files() -> Finding:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     ok = hard in (resource.RLIM_INFINITY, -1) or hard >= OPEN_FILES
     return Finding("open files", ok, f"limit {hard}", "" if ok else f"ulimit -n {OPEN_FILES}", needed=False)
+
+
+def _multipath_tcp() -> Finding:
+    """What this kernel says of it; nothing here needs it, and the guest's kernel has none."""
+    try:
+        enabled = Path("/proc/sys/net/mptcp/enabled").read_text().strip()
+    except OSError:
+        return Finding("Multipath TCP", True, "not in this kernel (no net.mptcp.enabled); not needed", needed=False)
+    return Finding("Multipath TCP", True, f"net.mptcp.enabled = {enabled}; not used", needed=False)

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from testbed.ground.errors import InputError, MachineError, RunError
+from testbed.lab import priority
 from testbed.lab.identity import User, give
 from testbed.lab.wakeful import wakeful
 
@@ -32,8 +33,8 @@ APT_LINE: Final = "sudo apt-get install user-mode-linux"
 _INIT: Final = Path(__file__).with_name("init.sh")
 _WATCHDOG: Final = Path(__file__).with_name("watchdog.py")
 _BOOT_TIMEOUT_S: Final = 120.0  # to the first line of the guest's own; 2 to 11 s are usual
-_PRIORITY: Final = -15  # nice value, where the caller may: the guest's timers come before the host's other work
 _CHUNK: Final = 65536
+_SHARED_MEMORY: Final = Path("/dev/shm")  # noqa: S108 - where the kernel puts its memory, unless TMPDIR says otherwise
 
 JOINING: Final = "/dev/tty3"
 """Inside: the console behind which `Guest.joining` is."""
@@ -112,7 +113,7 @@ class Guest:
             "umid=guest",
         ]
         environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self._control)}
-        if shutil.disk_usage("/dev/shm").free < job.memory_mb << 20:  # noqa: S108 - where the kernel puts its memory
+        if not _fit_for_memory(_SHARED_MEMORY, job.memory_mb):
             environment["TMPDIR"] = str(self._control)
         with (self._control / "console.log").open("wb") as console:
             self._watchdog = subprocess.Popen(
@@ -129,8 +130,7 @@ class Guest:
                 cwd="/",
             )
         os.close(life_far)
-        if os.geteuid() == 0:
-            os.setpriority(os.PRIO_PROCESS, self._watchdog.pid, _PRIORITY)  # inherited by the guest it is to start
+        priority.first(self._watchdog.pid)  # inherited by the guest it is to start
         return life, channel_far, output_far, joining_far
 
     def __enter__(self) -> Guest:
@@ -214,3 +214,8 @@ class Guest:
     def _last_words(self) -> str:
         lines = (self._control / "console.log").read_text(errors="replace").split("\n")
         return " / ".join([line for line in lines if line.strip()][-3:]) or "(empty)"
+
+
+def _fit_for_memory(folder: Path, memory_mb: int) -> bool:
+    """Has `folder` room for a guest's memory, and may what lies there be executed? Container engines deny either."""
+    return shutil.disk_usage(folder).free >= memory_mb << 20 and not os.statvfs(folder).f_flag & os.ST_NOEXEC

@@ -15,8 +15,9 @@ from typing import Any, Final
 
 from testbed.emulation.join import frames
 from testbed.emulation.join.frames import Conversation, HungUp
-from testbed.ground.joining import LIVE, read_progress
+from testbed.ground.joining import read_progress
 from testbed.lab.join import ask
+from testbed.lab.runs import another_users
 
 FAULTS_LOG: Final = "faults.jsonl"
 """As testbed.plan.faults.LOG, which needs numpy."""
@@ -28,14 +29,23 @@ Happening = dict[str, Any]
 
 
 def past(folder: Path) -> list[Happening]:
-    """What the plan and the log of faults say has happened by now, in the order of time; all of it after the end."""
+    """What the plan and the log of faults say has happened by now, in the order of time; all of it after the end.
+
+    Raises InputError.
+    """
+    try:
+        return _past(folder)
+    except PermissionError:
+        raise another_users(folder) from None
+
+
+def _past(folder: Path) -> list[Happening]:
     run = folder / "run.json"
-    until_s = float("inf")
     if run.exists():
         until_s = json.loads(run.read_text())["played_ns"] / 1e9
-    elif (folder / LIVE).exists():
+    else:
         record = read_progress(folder)
-        until_s = record["time_s"] if record else 0.0
+        until_s = record["time_s"] if record else -1.0  # it does not play yet
     plan = json.loads((folder / "plan" / "plan.json").read_text())
     planned = [_planned(event) for event in plan["events"] if event["time_ns"] / 1e9 <= until_s]
     return sorted([*planned, *_Log(folder).new()], key=lambda happening: float(happening["time_s"]))

@@ -20,6 +20,7 @@ from testbed.emulation.join import frames
 from testbed.emulation.join.door import knock
 from testbed.emulation.join.frames import Conversation, HungUp
 from testbed.ground.errors import InputError, RunError
+from testbed.lab.runs import another_users
 
 _CHUNK: Final = 16_384
 _FORWARDED: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -33,8 +34,7 @@ def ask(folder: Path, request: dict[str, Any]) -> Conversation:
     try:
         stream = knock(folder)
     except PermissionError:
-        owner = folder.stat().st_uid
-        raise InputError(f"{folder}: another user's run (uid {owner}): only its owner may join it") from None
+        raise another_users(folder) from None
     except (FileNotFoundError, ConnectionRefusedError):
         raise InputError(
             f"{folder}: nobody answers: the run has just ended, or its folder can hold no sockets"
@@ -111,9 +111,10 @@ def _print(kind: int, data: bytes) -> None:
 
 
 def _pass_input(talk: Conversation) -> None:
-    with suppress(OSError, HungUp):
-        while data := os.read(0, _CHUNK):
-            talk.tell(frames.INPUT, data)
+    with suppress(HungUp):
+        with suppress(OSError):  # it was closed, or its terminal is gone
+            while data := os.read(0, _CHUNK):
+                talk.tell(frames.INPUT, data)
         talk.tell(frames.INPUT_ENDS)
 
 

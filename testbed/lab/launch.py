@@ -8,13 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 from testbed.ground.joining import CONSOLE, forget_progress, write_progress
-from testbed.lab import identity
+from testbed.lab import identity, priority
 from testbed.lab.guest import JOINING, Guest, Job
 from testbed.lab.place import Place
 from testbed.lab.relay import Relay
@@ -84,6 +85,7 @@ def _natively(folder: Path, log: Path, on_message: Callable[[Message], None]) ->
             cwd=project(),
         )
         far.close()
+        priority.first(runner.pid)
         with _asking(lambda: near.sendall(b'{"do": "stop"}\n')), near.makefile() as lines:
             for line in lines:
                 on_message(json.loads(line))
@@ -92,7 +94,13 @@ def _natively(folder: Path, log: Path, on_message: Callable[[Message], None]) ->
 
 @contextmanager
 def _asking(stop: Callable[[], None]) -> Iterator[None]:
-    """For the time of the block an interrupt asks the runner to stop, instead of ending us; a second one ends us."""
+    """For the time of the block an interrupt asks the runner to stop, instead of ending us; a second one ends us.
+
+    Python hands signals to the main thread alone: played from another one, an interrupt is its caller's matter.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def ask(*_: object) -> None:
         for number, handler in before.items():

@@ -26,11 +26,22 @@ def find(name: str) -> Path:
     return folder
 
 
+def another_users(folder: Path) -> InputError:
+    """The refusal where somebody may not join."""
+    return InputError(f"{folder}: another user's run (uid {folder.stat().st_uid}): only its owner may join it")
+
+
 def find_live(name: str) -> Path:
     """The same, of a run that plays now; raises InputError that says what it does instead."""
     folder = find(name)
+    must_play(folder)
+    return folder
+
+
+def must_play(folder: Path) -> None:
+    """Raises InputError for a run that does not play now, and says what it does instead."""
     if (folder / LIVE).exists():
-        return folder
+        return
     if (folder / "run.json").exists():
-        raise InputError(f"{folder}: this run has ended: 'testbed report {name}' has what it found")
+        raise InputError(f"{folder}: this run has ended: 'testbed report {folder}' has what it found")
     raise InputError(f"{folder}: this run does not play: it is still being built, or it broke off (see runner.log)")

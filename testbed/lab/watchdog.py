@@ -27,7 +27,7 @@ def main() -> int:
         signal.signal(number, signal.SIG_IGN)
     inherited = [int(name) for name in os.listdir("/proc/self/fd")]  # noqa: PTH208 - descriptors, not paths
     consoles = [fd for fd in inherited if fd > 2 and fd != life and _open(fd)]
-    guest = subprocess.Popen(sys.argv[3:], start_new_session=True, pass_fds=consoles)
+    guest = subprocess.Popen(sys.argv[3:], process_group=0, pass_fds=consoles)
     for fd in consoles:
         os.close(fd)
     ended = os.pidfd_open(guest.pid)

@@ -75,8 +75,10 @@ O3B: tuple[Shell, ...] = (Shell("OB", 8_062e3, 0.0, planes=1, per_plane=30, phas
 IRIS2: tuple[Shell, ...] = (
     Shell("IL", 1_200e3, 87.9, planes=12, per_plane=22, phasing=6, spread_deg=180.0),  # 264
     Shell("IM", 8_000e3, 53.0, planes=3, per_plane=6, phasing=1),  # 18
+    Shell("IB", 600e3, 53.0, planes=2, per_plane=4, phasing=1),  # 8
 )
-"""IRIS² as planned: 264 low and 18 medium satellites. The layer below them is not in it."""
+"""IRIS² as planned: 264 low satellites, 18 medium ones and a layer below. Assumption: that has what is missing to the
+about 290 announced in all, at the height and inclination that ITALY has here."""
 
 ITALY: tuple[Shell, ...] = (Shell("IT", 600e3, 53.0, planes=10, per_plane=12, phasing=5),)
 """A national constellation of Italy, of which only 'more than 100 satellites' is known."""
@@ -139,10 +141,11 @@ PRESETS: dict[str, Preset] = {
         assumption="the 30 satellites of O3b and O3b mPOWER are evenly spaced",
     ),
     "iris2": Preset(
-        "IRIS², the European Union's constellation, as planned for 2030: low and medium orbits",
-        "264 satellites at 1,200 km, 18 at 8,000 km (satnews.com, esa.int)",
+        "IRIS², the European Union's constellation, as planned for 2030: low and medium orbits, and a layer below",
+        "264 satellites at 1,200 km, 18 at 8,000 km, about 290 in all (satnews.com, esa.int)",
         IRIS2,
-        assumption="no planes of IRIS² are published: 12 of 22 in a star at 87.9°, 3 of 6 at 53° are drawn",
+        assumption="no planes of IRIS² are published: 12 of 22 in a star at 87.9°, 3 of 6 at 53° are drawn; of the "
+        "layer below neither number nor orbit: 2 planes of 4 at 53° and 600 km",
     ),
     "italy-leo": Preset(
         "a national constellation of Italy, as studied in 2025",

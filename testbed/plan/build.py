@@ -15,6 +15,7 @@ from testbed.orbits.propagate import Ephemeris
 from testbed.orbits.sites import Site
 from testbed.orbits.tracks import Place, Track
 from testbed.plan.access import Leg, assign, ephemeris_window
+from testbed.plan.denial import denial_events
 from testbed.plan.geometry import Geometry
 from testbed.plan.handover import Handovers, find_handovers, held_ns
 from testbed.plan.jamming import jam_events, jammed
@@ -67,11 +68,13 @@ def build_plan(
     used = sorted(serving, key=catalogue.numbers.__getitem__)
     schedule = Schedule(geometry, legs, handovers.raises, names, duration_ns, step_ns)
     schedule.add_user_links(used)
+    schedule.add_cell_links()
     schedule.add_isl_links(used)
     schedule.add_feeder_links(used)
     schedule.add_fibres()
+    spared = {names[satellite] for satellite in used if geometry.backup_of(satellite)} | set(scenario.cells)
     stands = {user.name: _stands(user.site, start_ns) for user in scenario.terminals}
-    jams = scenario.jams
+    places, jams = {user.name: user.site for user in scenario.terminals}, scenario.jams
     return Plan(
         topology=scenario.name,
         start_ns=start_ns,
@@ -84,9 +87,13 @@ def build_plan(
             *(Lan(centre.host, centre.router) for centre in scenario.centres),
         ),
         routes=routes(scenario, legs, names),
-        events=_in_order(_events(scenario, legs, handovers, names, duration_ns), jam_events(stands, jams, duration_ns)),
+        events=_in_order(
+            _events(geometry, legs, handovers, names, duration_ns),
+            jam_events(stands, jams, duration_ns),
+            denial_events(places, scenario.denied, start_ns, duration_ns),
+        ),
         paths=paths(scenario, legs, names),
-        steps=jammed(schedule.links, schedule.steps(), stands, jams, duration_ns),
+        steps=jammed(schedule.links, schedule.steps(), stands, jams, duration_ns, spared),
         flows=scenario.flows(duration_ns),
         routing=scenario.routing,
         traffic=dict(scenario.traffic),
@@ -148,14 +155,25 @@ def _at(name: str, role: Role, site: Site, domain: str, inside: bool = True, nat
     return Node(name, role, inside, nat, site.latitude_deg, site.longitude_deg, domain=domain)
 
 
+def _first_up_ns(geometry: Geometry, terminal: int, leg: Leg) -> int:
+    """How long the first packet over a backup takes to the new NAT: nothing comes back before; elsewhere it is in
+    `learning_ns`."""
+    if not leg.chain or geometry.backup_of(leg.satellite) is None:
+        return 0
+    up_ns = geometry.user_ns(terminal, leg.satellite, True, leg.begin_ns)
+    return up_ns + geometry.beyond_ns(leg.satellite, leg.gateway, leg.begin_ns, leg.pop)
+
+
 def _events(
-    scenario: Scenario,
+    geometry: Geometry,
     legs: Sequence[Sequence[Leg]],
     handovers: Handovers,
     satellites: Sequence[str],
     duration_ns: int,
 ) -> list[Event]:
     """Handovers, outages and losses."""
+    scenario = geometry.scenario
+    gateways = [gateway.name for gateway in scenario.gateways]
     events = [
         Event(
             time_ns=handover.time_ns,
@@ -164,10 +182,10 @@ def _events(
             cause=handover.new.cause or "slot",
             window_ns=handover.window_ns,
             detail={
-                "from": satellites[handover.old.satellite],
+                "from": satellites[handover.old.satellite] if handover.old.chain else gateways[handover.old.gateway],
                 "to": satellites[handover.new.satellite],
-                "gateway_from": scenario.gateways[handover.old.gateway].name,
-                "gateway_to": scenario.gateways[handover.new.gateway].name,
+                "gateway_from": gateways[handover.old.gateway],
+                "gateway_to": gateways[handover.new.gateway],
                 "order": scenario.access.order,
             },
         )
@@ -183,9 +201,13 @@ def _events(
         for before, leg, after in zip((None, *its_legs), its_legs, (*its_legs[1:], None), strict=False):
             if leg.outage:
                 # Its path may come back through a feeder link that holds others' packets.
-                window_ns = leg.end_ns - leg.begin_ns + (held_ns(handovers.raises, number, after) if after else 0)
+                window_ns = (
+                    leg.end_ns
+                    - leg.begin_ns
+                    + (held_ns(handovers.raises, number, after) if after and after.chain else 0)
+                )
                 if before and after and before.pop != after.pop:  # another NAT: nothing comes to the host as yet
-                    window_ns += scenario.access.learning_ns
+                    window_ns += scenario.access.learning_ns + _first_up_ns(geometry, number, after)
                 name = scenario.terminals[number].name
                 events.append(Event(leg.begin_ns, "outage", name, leg.cause, window_ns))
     return events

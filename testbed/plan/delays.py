@@ -120,7 +120,8 @@ def breakdown(plan: Plan, nodes: tuple[str, ...], time_ns: int) -> dict[str, dic
     cost nothing. Raises PlanError when neighbours share no link.
     """
     index = {(link.a, link.b): number for number, link in enumerate(plan.links)}
-    plain = {(lan.host, lan.router) for lan in plan.lans} | {(lan.router, lan.host) for lan in plan.lans}
+    plain = {(lan.host, lan.router) for lan in plan.lans} | {(cable.a, cable.b) for cable in plan.cables}
+    plain |= {(b, a) for a, b in plain}
     parts: dict[str, dict[str, int]] = {}
     for hop in pairwise(nodes):
         if hop in plain:

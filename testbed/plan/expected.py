@@ -98,9 +98,16 @@ def _row(steps: NDArray[np.void], times: NDArray[np.float64]) -> NDArray[np.intp
     return found
 
 
-def pair_path(plan: Plan, source: str, destination: str) -> tuple[PathStep, ...] | None:
-    """The planned path from host `source` to host `destination`; None if the plan does not follow that pair."""
-    for path in plan.paths:
+MOVED: Final = "path"
+"""Kind of the event that says that a host's traffic moved to another of its systems."""
+
+
+def pair_path(plan: Plan, source: str, destination: str, *, second: bool = False) -> tuple[PathStep, ...] | None:
+    """The planned path from host `source` to host `destination`; None if the plan does not follow that pair.
+
+    Where hosts have several systems: the way that was taken, by second copies if `second`.
+    """
+    for path in (plan.taken_second if second else plan.taken) or plan.paths:
         if (path[0].nodes[0], path[0].nodes[-1]) == (source, destination):
             return path
     return None
@@ -111,14 +118,17 @@ def path_nodes(path: tuple[PathStep, ...]) -> set[str]:
     return {node for step in path for node in step.nodes}
 
 
-def planned_loss(plan: Plan, source: str, destination: str, tx_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+def planned_loss(
+    plan: Plan, source: str, destination: str, tx_ns: NDArray[np.int64], *, second: bool = False
+) -> NDArray[np.bool_]:
     """True for packets that the plan itself may lose, sent at `tx_ns` from host to host, shape (n,).
 
     Those on their way during a planned disturbance of a node they cross, and those sent while a link is down. A
     packet is on its way for its planned delay; for a pair without a planned path that is twice the longest delay of
-    any path of the plan, as over a hub, and every disturbance counts.
+    any path of the plan, as over a hub, and every disturbance counts. Where a run chose between systems, what disturbs
+    a node counts only for packets whose way then led over it. `second`: of second copies.
     """
-    path = pair_path(plan, source, destination)
+    path = pair_path(plan, source, destination, second=second)
     if path is None:
         instants = np.unique(plan.steps["time_ns"])
         longest = [np.nanmax(path_delay_ns(plan, other, instants), initial=0.0) for other in plan.paths]
@@ -130,6 +140,15 @@ def planned_loss(plan: Plan, source: str, destination: str, tx_ns: NDArray[np.in
         events = [event for event in plan.events if event.node in crossed]
     planned: NDArray[np.bool_] = np.isnan(transit)
     for event in events:
-        if event.window_ns:
-            planned |= (tx_ns + transit >= event.time_ns) & (tx_ns < event.time_ns + event.window_ns)
+        if event.window_ns and event.kind != MOVED:
+            hit = (tx_ns + transit >= event.time_ns) & (tx_ns < event.time_ns + event.window_ns)
+            planned |= hit & _over(path, event.node, tx_ns) if plan.taken and path else hit
     return planned
+
+
+def _over(path: tuple[PathStep, ...], node: str, tx_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Did the way in force at each time lead over the node?"""
+    crosses = np.array([node in step.nodes for step in path])
+    in_force = np.searchsorted([step.time_ns for step in path], tx_ns, side="right") - 1
+    found: NDArray[np.bool_] = crosses[np.clip(in_force, 0, None)]
+    return found

@@ -8,8 +8,10 @@ link                              "a", "b": both directions are down
 jam                               "area": [latitude, longitude in degrees, radius in km]: user links of terminals in it
 rain                              "node": its radio links
 congestion                        "a", "b": that direction
+denial                            by the operator: all user links, or with "area" those of terminals in it, are down
 
-The last three take "loss" (share of packets), "rate" (share of the planned rate that is left), "delay" (ms on top).
+Jam, rain and congestion take "loss" (share of packets), "rate" (share of the planned rate that is left) and "delay"
+(ms on top).
 """
 
 from __future__ import annotations
@@ -51,7 +53,10 @@ _KEYS: Final = {
     "jam": {"area"},
     "rain": {"node"},
     "congestion": {"a", "b"},
+    "denial": set(),
 }
+_MAY: Final = {"denial": {"area"}}  # what a kind takes or not
+_DARK: Final = {*_LOSSES, "link", "denial"}  # kinds that leave nothing
 _COMMON: Final = {"kind", "at", "for", "cause"}
 _EFFECTS: Final = {"loss", "rate", "delay"}
 
@@ -107,12 +112,11 @@ def parse_fault(entry: Any, plan: Plan, *, where: str, now_ns: int = 0) -> Fault
     kind = entry.get("kind") if isinstance(entry, Mapping) else entry
     if not isinstance(entry, Mapping) or not isinstance(kind, str) or kind not in _KEYS:
         raise PlanError(f"{where}: kind {kind!r} is not one of {', '.join(_KEYS)}")
-    effects = set() if kind in _LOSSES or kind == "link" else _EFFECTS
+    effects = set() if kind in _DARK else _EFFECTS
+    taken = _KEYS[kind] | _MAY.get(kind, set()) | effects
     for key in entry:
-        if key not in _KEYS[kind] | _COMMON | effects:
-            raise PlanError(
-                f"{where}: '{key}' is nothing that {kind} takes: {', '.join(sorted(_KEYS[kind] | effects))}"
-            )
+        if key not in taken | _COMMON:
+            raise PlanError(f"{where}: '{key}' is nothing that {kind} takes: {', '.join(sorted(taken))}")
     for key in sorted(_KEYS[kind] - set(entry)):
         raise PlanError(f"{where}: {kind} needs '{key}'")
     links, nodes = _select(entry, kind, plan, where)
@@ -167,8 +171,11 @@ def _select(entry: Mapping[str, Any], kind: str, plan: Plan, where: str) -> tupl
         if not found:
             raise PlanError(f"{where}: no link {a}→{b} in the plan of {plan.topology}")
         return tuple(found), (a,)
-    if kind == "jam":
-        nodes = _inside(entry["area"], plan, where)
+    if kind in ("jam", "denial"):
+        everyone = tuple(node.name for node in plan.nodes if node.role == "terminal")
+        nodes = _inside(entry["area"], plan, where) if "area" in entry else everyone
+        if not nodes:
+            raise PlanError(f"{where}: the plan of {plan.topology} has no terminals to deny")
         found = [number for number, link in numbered if link.kind == "user" and {link.a, link.b} & set(nodes)]
         return tuple(found), nodes
     name = str(entry["node"])

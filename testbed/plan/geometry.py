@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from testbed.orbits.propagate import Ephemeris
 from testbed.orbits.tracks import Place
 from testbed.orbits.visibility import range_elevation
-from testbed.plan.delays import Components, centre_fibre, feeder_link, propagation_ns, total_ns, user_link
+from testbed.plan.delays import Components, Overheads, centre_fibre, feeder_link, propagation_ns, total_ns, user_link
 from testbed.plan.landing import fibre_ns
-from testbed.plan.scenario import Scenario
+from testbed.plan.scenario import Backup, Scenario
 from testbed.plan.variation import LONGEST_VARIATION_NS
 
 
@@ -33,10 +33,21 @@ class Geometry:
         range_m, elevation_deg = range_elevation([site], self.ephemeris, self.start_ns + time_ns, np.array([satellite]))
         return range_m[:, 0, 0], elevation_deg[:, 0, 0]
 
+    def backup_of(self, satellite: int) -> Backup | None:
+        """The scenario's backup, if this is one of its satellites."""
+        backup = self.scenario.backup
+        own = backup is not None and self.ephemeris.catalogue.mean_altitude_m[satellite] >= backup.from_m
+        return backup if own else None
+
+    def overheads(self, satellite: int) -> Overheads:
+        """Of the user links of a satellite."""
+        backup = self.backup_of(satellite)
+        return self.scenario.overheads if backup is None else backup.overheads
+
     def user_ns(self, terminal: int, satellite: int, upward: bool, time_ns: int) -> int:
         """One-way delay of the user link at one instant, ns, without what varies (`variation`)."""
         range_m, _ = self.look(self.scenario.terminals[terminal].site, satellite, np.array([time_ns]))
-        return _only(user_link(range_m, upward, self.scenario.overheads))
+        return _only(user_link(range_m, upward, self.overheads(satellite)))
 
     def extra_ns(self, terminal: int, upward: bool, time_ns: NDArray[np.int64]) -> NDArray[np.int64]:
         """What varies in the user link's delay, ns, (n_times,)."""

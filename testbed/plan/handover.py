@@ -128,4 +128,5 @@ def held_ns(raises: Raises, terminal: int, new: Leg) -> int:
 
 
 def _served(legs: Sequence[Sequence[Leg]]) -> list[tuple[int, Leg]]:
-    return [(terminal, leg) for terminal, its_legs in enumerate(legs) for leg in its_legs if not leg.outage]
+    """Legs over satellites. Between those and a cell, or another system, an outage lies: nothing is held."""
+    return [(terminal, leg) for terminal, its_legs in enumerate(legs) for leg in its_legs if leg.chain]

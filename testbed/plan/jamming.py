@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 
@@ -32,6 +32,10 @@ class Jam:
     begin_ns: int
     end_ns: int | None = None
 
+    def reaches(self, site: Site) -> bool:
+        """Is a terminal there jammed?"""
+        return great_circle_m(self.centre, site) <= self.radius_m
+
 
 def parse_jam(text: str, centre: Site, radius_m: float) -> tuple[Jam, ...]:
     """As people write it: 'none', or LEVEL@BEGIN or LEVEL@BEGIN-END in seconds of the plan.
@@ -52,9 +56,15 @@ def parse_jam(text: str, centre: Site, radius_m: float) -> tuple[Jam, ...]:
 
 
 def jammed(
-    links: Sequence[Link], steps: NDArray[np.void], stands: Mapping[str, Site], jams: Sequence[Jam], duration_ns: int
+    links: Sequence[Link],
+    steps: NDArray[np.void],
+    stands: Mapping[str, Site],
+    jams: Sequence[Jam],
+    duration_ns: int,
+    spared: Collection[str] = (),
 ) -> NDArray[np.void]:
-    """The steps with the losses of the jams, of the same type and order. stands: terminals' places, by node."""
+    """The steps with the losses of the jams, of the same type and order. stands: terminals' places, by node; spared:
+    satellites and cells that are not jammed."""
     if not jams:
         return steps
     parts = []
@@ -62,7 +72,8 @@ def jammed(
         mine = steps[steps["link"] == number]
         for jam in jams:
             terminal = next((end for end in (link.a, link.b) if end in stands), None)
-            if link.kind == "user" and terminal is not None and _reaches(jam, stands[terminal]):
+            aimed = link.kind == "user" and link.a not in spared and link.b not in spared
+            if aimed and terminal is not None and jam.reaches(stands[terminal]):
                 mine = _lossy(mine, jam, duration_ns)
         parts.append(mine)
     return np.concatenate(parts)
@@ -81,12 +92,8 @@ def jam_events(stands: Mapping[str, Site], jams: Sequence[Jam], duration_ns: int
         )
         for jam in jams
         for terminal, site in stands.items()
-        if jam.begin_ns < duration_ns and _reaches(jam, site)
+        if jam.begin_ns < duration_ns and jam.reaches(site)
     ]
-
-
-def _reaches(jam: Jam, site: Site) -> bool:
-    return great_circle_m(jam.centre, site) <= jam.radius_m
 
 
 def _lossy(mine: NDArray[np.void], jam: Jam, duration_ns: int) -> NDArray[np.void]:

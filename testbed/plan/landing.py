@@ -6,6 +6,7 @@ A satellite has one default route at a time, whomever it serves.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Protocol
 
 import numpy as np
@@ -56,6 +57,10 @@ class _Gateways:
     def __init__(self, scenario: Scenario, catalogue: Catalogue, seed: int) -> None:
         self._scenario = scenario
         self._numbers = catalogue.numbers
+        backup = scenario.backup
+        self._others = catalogue.mean_altitude_m >= (inf if backup is None else backup.from_m)
+        self._theirs = [backup is not None and gateway.name == backup.gateway for gateway in scenario.gateways]
+        self._cells = {number for number, _ in scenario.cells.values()}
         self._split = len(scenario.terminals)
         self._seed = seed
 
@@ -64,12 +69,13 @@ class _Gateways:
         with an antenna to spare too; `down_ns`, the one-way delay over the gateway to its PoP in mid-slot."""
         access = self._scenario.access
         self.view = view
-        self.usable = sorted(pops)
+        self.usable = sorted(set(pops) - self._cells)
         shape = len(self.usable), len(view.columns)
         self.in_view, self.free = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
         self.down_ns = np.zeros(shape)
         for row, gateway in enumerate(self.usable):
-            self.in_view[row] = self.free[row] = view.stays(self._split + gateway)
+            own = self._others[view.columns] == self._theirs[gateway]
+            self.in_view[row] = self.free[row] = view.stays(self._split + gateway) & own
             if access.antennas < 1.0:
                 name = self._scenario.gateways[gateway].name
                 drawn = draws(self._seed, name, view.begin_ns, self._numbers[view.columns])

@@ -83,6 +83,27 @@ class Lan:
 
 
 @dataclass(frozen=True, slots=True)
+class Cable:
+    """A plain link between two routers that stand at one place, both directions. No netem."""
+
+    a: str
+    b: str
+
+
+@dataclass(frozen=True, slots=True)
+class Uplink:
+    """One of several ways out for `host`: its edge `router` reaches `system` by its neighbour `via`.
+
+    A host's uplinks stand in the plan in order of preference. Which one carries is chosen in the run, by measurement.
+    """
+
+    host: str
+    router: str
+    system: str
+    via: str
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """From `time_ns` on, `node` sends what is for `destination` to its neighbour `via`.
 
@@ -132,12 +153,16 @@ class Plan:
     paths: tuple[tuple[PathStep, ...], ...]  # one tuple per ordered pair of hosts that is audited
     steps: NDArray[np.void]
     flows: tuple[dict[str, Any], ...] = ()  # declared traffic; `traffic.flows` gives them meaning
+    cables: tuple[Cable, ...] = ()
+    uplinks: tuple[Uplink, ...] = ()  # of hosts that have several systems (`plan.multihomed`)
     routing: Routing = "plan"  # with "frr" the routes above are not played
     traffic: dict[str, Any] = field(default_factory=dict)  # how it is sent: esn, window, generator, adversary
     speed: float = 1.0  # schedule seconds per real second (`plan.accelerate`); all times here are real
     warnings: tuple[str, ...] = ()
     assumptions: tuple[str, ...] = ()
     manifest: dict[str, Any] = field(default_factory=dict)
+    taken: tuple[tuple[PathStep, ...], ...] = ()  # with uplinks and after a run: the way that each pair's traffic took,
+    taken_second: tuple[tuple[PathStep, ...], ...] = ()  # and its second copies (`plan.chosen`); in no file
 
     def __post_init__(self) -> None:
         check(self)
@@ -186,6 +211,12 @@ def check(plan: Plan) -> None:
             raise PlanError(f"{where}: route at {route.node} via {route.via} names a node that the plan lacks")
         if route.destination not in names and route.destination != "default" and not _is_block(route.destination):
             raise PlanError(f"{where}: route at {route.node} for '{route.destination}', which is no node and no block")
+    for cable in plan.cables:
+        if not {cable.a, cable.b} <= names:
+            raise PlanError(f"{where}: cable {cable.a}–{cable.b} names a node that the plan lacks")
+    for uplink in plan.uplinks:
+        if not {uplink.host, uplink.router, uplink.via} <= names:
+            raise PlanError(f"{where}: uplink of {uplink.host} over {uplink.system} names a node that the plan lacks")
     for node in plan.nodes:
         if node.number is not None and not 0 <= node.number < 1 << NUMBER_BITS:
             raise PlanError(f"{where}: number {node.number} of {node.name} is outside 0 to 2^{NUMBER_BITS} - 1")
@@ -216,11 +247,25 @@ def _is_block(written: str) -> bool:
     return int(base) < 1 << NUMBER_BITS and int(base) % (1 << (NUMBER_BITS - int(length))) == 0
 
 
+_KINDS = {
+    "nodes": Node,
+    "links": Link,
+    "lans": Lan,
+    "cables": Cable,
+    "uplinks": Uplink,
+    "routes": Route,
+    "events": Event,
+}
+_LATER = ("cables", "uplinks")
+"""Lists that plans of earlier versions lack."""
+_NOT_WRITTEN = ("steps", "taken", "taken_second")
+
+
 def to_json(plan: Plan) -> dict[str, Any]:
     """Everything but the steps, as JSON types."""
-    document = {name: getattr(plan, name) for name in plan.__dataclass_fields__ if name != "steps"}
+    document = {name: getattr(plan, name) for name in plan.__dataclass_fields__ if name not in _NOT_WRITTEN}
     document["paths"] = [[asdict(step) for step in path] for path in plan.paths]
-    for name in ("nodes", "links", "lans", "routes", "events"):
+    for name in _KINDS:
         document[name] = [asdict(item) for item in document[name]]
     return document
 
@@ -228,10 +273,10 @@ def to_json(plan: Plan) -> dict[str, Any]:
 def from_json(document: dict[str, Any], steps: NDArray[np.void]) -> Plan:
     """The inverse of `to_json`; raises PlanError."""
     try:
-        kinds = {"nodes": Node, "links": Link, "lans": Lan, "routes": Route, "events": Event}
         fields = dict(document)
-        for name, kind in kinds.items():
-            fields[name] = tuple(kind(**_shared(item)) for item in document[name])
+        for name, kind in _KINDS.items():
+            listed = document.get(name, ()) if name in _LATER else document[name]
+            fields[name] = tuple(kind(**_shared(item)) for item in listed)
         fields["paths"] = tuple(
             tuple(PathStep(step["time_ns"], tuple(step["nodes"])) for step in path) for path in document["paths"]
         )

@@ -6,14 +6,15 @@ from dataclasses import replace
 
 from testbed.ground.errors import PlanError
 from testbed.plan.build import build_plan
-from testbed.plan.inputs import Request, elements
+from testbed.plan.inputs import DEFAULT, Request, elements
 from testbed.plan.model import Plan
+from testbed.plan.multihomed import Multihomed, merged
 from testbed.plan.replay import Replay, replay_plan
 from testbed.plan.scenario import Scenario
 from testbed.plan.shells import Shells, shells_plan
 from testbed.plan.terrestrial import Terrestrial, terrestrial_plan
 
-Asked = Scenario | Replay | Terrestrial | Shells
+Asked = Scenario | Replay | Terrestrial | Shells | Multihomed
 """What a topology may ask for."""
 
 
@@ -22,6 +23,8 @@ def make(asked: Asked, request: Request) -> Plan:
 
     What the catalogues warn of and assume goes into the plan. Raises InputError.
     """
+    if isinstance(asked, Multihomed):
+        return merged(asked, _parts(asked, request))
     if not isinstance(asked, Scenario) and (request.catalogues or request.select):
         why = "brings its own shells" if isinstance(asked, Shells) else "has no orbits"
         raise PlanError(f"topology {asked.name} {why}: leave out --catalogue and --select")
@@ -41,6 +44,20 @@ def make(asked: Asked, request: Request) -> Plan:
     )
 
 
+def _parts(asked: Multihomed, request: Request) -> list[Plan]:
+    """The plan of each system, all from the same instant on.
+
+    Catalogues and filters are for the one system that brings none of its own; it also says when the plan starts.
+    """
+    open_ = [part for part in asked.parts if isinstance(part.asked, Scenario) and not part.asked.constellation]
+    first = open_[0] if open_ else asked.parts[0]
+    leading = make(first.asked, request)
+    others = replace(request, catalogues=(), select=(), start_ns=leading.start_ns)
+    return [leading if part is first else make(part.asked, others) for part in asked.parts]
+
+
 def catalogues(scenario: Scenario, request: Request) -> tuple[str, ...]:
-    """What is asked for, or else the scenario's own; none for `inputs.DEFAULT`."""
-    return request.catalogues or scenario.constellation
+    """What is asked for, or else the scenario's own, and those of its backup; none for `inputs.DEFAULT`."""
+    asked = request.catalogues or scenario.constellation
+    other = scenario.backup.constellation if scenario.backup is not None else ()
+    return (*(asked or (DEFAULT,) * bool(other)), *(name for name in other if name not in asked))

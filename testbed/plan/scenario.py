@@ -20,6 +20,7 @@ from testbed.orbits.tracks import Place, Track
 from testbed.plan.capacity import Capacity
 from testbed.plan.cuts import Cuts
 from testbed.plan.delays import Overheads
+from testbed.plan.denial import Denial, Denials
 from testbed.plan.jamming import Jam
 from testbed.plan.losses import NO_LOSS, Loss, parse_losses
 from testbed.plan.model import Routing
@@ -42,7 +43,8 @@ class Terminal:
 
     bound: it keeps its satellite for a whole slot. Moving or obstructed terminals also switch inside slots (arXiv
     2601.13790), when the satellite falls below the mask. Assumption: fixed terminals with a free view are bound.
-    horizon: mountains around it, above the mask; without it the view is free.
+    horizon: mountains around it, above the mask; without it the view is free. cell: the base station (a `Cell`) that
+    serves it while that stands, before any satellite.
     """
 
     host: str
@@ -52,6 +54,7 @@ class Terminal:
     down_bps: int
     bound: bool = True
     horizon: Horizon | None = None
+    cell: str = ""
 
     @property
     def name(self) -> str:
@@ -72,6 +75,38 @@ class Gateway:
     pops: tuple[str, ...]
     feeder_bps: int
     country: str = ""
+
+
+@dataclass(frozen=True)
+class Cell(Gateway):
+    """A terrestrial base station: it serves phones by itself, and no satellite lands there. up_ns, down_ns: what its
+    radio takes one way, all in all; up_bps, down_bps: a phone's rates.
+    """
+
+    up_ns: int = 0
+    down_ns: int = 0
+    up_bps: int = 0
+    down_bps: int = 0
+
+
+@dataclass(frozen=True)
+class Backup:
+    """Other satellites, for terminals that no satellite of the system serves: it is lost, denied, or jammed.
+
+    constellation: built-in catalogues of theirs; from_m: all satellites of this mean altitude or more are theirs.
+    hosts: who has an antenna for them. gateway: where they land, and nothing else does. overheads, up_bps and down_bps
+    are those of their user links. leaves_at: a terminal leaves the system for them where jamming takes this share of
+    its packets or more.
+    """
+
+    constellation: tuple[str, ...]
+    from_m: float
+    hosts: tuple[str, ...]
+    gateway: str
+    overheads: Overheads
+    up_bps: int
+    down_bps: int
+    leaves_at: float
 
 
 @dataclass(frozen=True)
@@ -133,6 +168,7 @@ class Access:
     landing: tuple[str, ...] = ()
     antennas: float = 1.0
     detection_ns: int = 1_000_000_000  # Assumption: from the loss of a gateway or PoP to the new assignment
+    switch_ns: int = 2_000_000_000  # Assumption: a terminal's change between systems: another antenna, or network
     learning_ns: int = 500_000_000  # Assumption: until all hosts behind a NAT that took over have sent something
     gso_deg: float | None = None
     beams: int | None = None
@@ -166,6 +202,8 @@ class Scenario:
     maximum_altitude_m: float = inf  # nor do satellites above, which may pass packets on
     lost: tuple[Loss, ...] = ()
     jams: tuple[Jam, ...] = ()
+    denied: tuple[Denial, ...] = ()  # by the operator itself
+    backup: Backup | None = None  # another system's satellites
     lasers: Lasers | None = None  # links between satellites; without them each lands for itself
     capacity: Capacity | None = None  # user links' rates drawn for each slot; without it the terminal's, constant
     variation: Variation | None = None  # of access delays, from slot to slot and within slots
@@ -187,6 +225,11 @@ class Scenario:
             for user in self.terminals
         )
         return self if started == self.terminals else replace(self, terminals=started)
+
+    @property
+    def cells(self) -> dict[str, tuple[int, Cell]]:
+        """Base stations by name, each with its index among the gateways."""
+        return {one.name: (number, one) for number, one in enumerate(self.gateways) if isinstance(one, Cell)}
 
     @property
     def carriers(self) -> tuple[Carrier, ...]:
@@ -281,7 +324,7 @@ class Losses:
         return text
 
 
-Parameter = Choice | Switch | Whole | Losses | Cuts | Text | Time
+Parameter = Choice | Switch | Whole | Losses | Cuts | Denials | Text | Time
 
 
 def parse_parameters(topology: str, declared: Sequence[Parameter], given: Mapping[str, str]) -> dict[str, Any]:

@@ -63,6 +63,24 @@ class Schedule:
                 keys = {upward: [RadioKey("user", number, satellite, upward)] for upward in (True, False)}
                 self._add_radio(terminal.name, self.satellites[satellite], intervals, begins, keys)
 
+    def add_cell_links(self) -> None:
+        """Between terminals and the base stations that serve them; up while they do."""
+        scenario = self.geometry.scenario
+        for terminal, legs in zip(scenario.terminals, self.legs, strict=True):
+            own = [(leg.begin_ns, leg.end_ns) for leg in legs if not leg.outage and not leg.chain]
+            if not own:
+                continue
+            _, cell = scenario.cells[terminal.cell]
+            edges = {0, *(edge for interval in own for edge in interval if edge < self.duration_ns)}
+            times = np.array(sorted(edges), dtype=np.int64)
+            up = np.array([any(begin <= time < end for begin, end in own) for time in times.tolist()])
+            for ends, delay_ns, rate_bps in (
+                ((terminal.name, cell.name), cell.up_ns, cell.up_bps),
+                ((cell.name, terminal.name), cell.down_ns, cell.down_bps),
+            ):
+                delays_ns = np.full(len(times), delay_ns, dtype=np.int64)
+                self._add(ends, times, up, _state(times, "user", delays_ns, rate_bps, scenario.user_buffer_ns))
+
     def add_isl_links(self, used: Sequence[int]) -> None:
         """Between those of the satellites `used` that pass packets on to each other."""
         access = self.geometry.scenario.access
@@ -87,7 +105,7 @@ class Schedule:
         scenario = self.geometry.scenario
         for satellite in used:
             for number, gateway in enumerate(scenario.gateways):
-                legs = [leg for leg in self._served() if (leg.chain[-1], leg.gateway) == (satellite, number)]
+                legs = [leg for leg in self._served() if (*leg.chain, leg.gateway)[-2:] == (satellite, number)]
                 if not legs:
                     continue
                 intervals = without(feeder_intervals(legs, scenario.access), self._gaps(gateway.name))
@@ -162,9 +180,10 @@ class Schedule:
             return _state(times, "feeder", delay_ns, rate_bps, scenario.core_buffer_ns, range_m, elevation_deg)
         terminal = scenario.terminals[key.ground]
         range_m, elevation_deg = self.geometry.look(terminal.site, key.satellite, times)
-        delay_ns = total_ns(user_link(range_m, key.upward, scenario.overheads))
+        delay_ns = total_ns(user_link(range_m, key.upward, self.geometry.overheads(key.satellite)))
         delay_ns += self.geometry.extra_ns(key.ground, key.upward, times)
-        rate_bps = terminal.up_bps if key.upward else terminal.down_bps
+        sender = self.geometry.backup_of(key.satellite) or terminal
+        rate_bps = sender.up_bps if key.upward else sender.down_bps
         state = _state(times, "user", delay_ns, rate_bps, scenario.user_buffer_ns, range_m, elevation_deg)
         if scenario.capacity is not None:
             state.rate_bps = self._drawn_bps(scenario.capacity, key, times, elevation_deg)

@@ -64,6 +64,7 @@ def shells_plan(asked: Shells, start_ns: int | None, duration_ns: int, step_ns: 
         "title": asked.title,
         **({"sovereignty": asdict(asked.sovereignty)} if asked.sovereignty else {}),
         "parameters": dict(asked.parameters),
+        "shells": [asdict(shell) for shell in asked.shells],
         "seed": seed,
     }
     return replace(

@@ -104,6 +104,11 @@ def _rules(scenario: Scenario) -> None:
             f"{where}: no gateway in {', '.join(scenario.access.landing)}, where alone satellites may land; "
             f"gateways stand in {there}"
         )
+    for terminal in scenario.terminals:
+        if terminal.cell and terminal.cell not in scenario.cells:
+            raise ScenarioError(f"{where}: '{terminal.host}' is at cell '{terminal.cell}', which is not declared")
+    if scenario.backup is not None and scenario.backup.gateway not in [one.name for one in scenario.gateways]:
+        raise ScenarioError(f"{where}: there is no gateway '{scenario.backup.gateway}' for the backup")
     known = [*(gateway.name for gateway in scenario.gateways), *(pop.name for pop in scenario.pops)]
     for loss in scenario.lost:
         if loss.node not in known:

@@ -16,13 +16,17 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-WIDTH_PX: Final = 460
-HEIGHT_PX: Final = 300
-"""Size of a figure in SVG user units: legible one to a row on a phone and two to a row on a desk."""
+WIDTH_PX: Final = 420
+HEIGHT_PX: Final = 290
+"""Size of a figure in SVG user units: one to a row on a phone (0.9 px a unit), two to a row on a desk (1.2 px)."""
 
-_LEFT_PX: Final = 52
-RIGHT_PX: Final = 10
+TEXT_PX: Final = 12
+"""Of all text in figures: 11 px on a phone 400 px wide."""
+
+_LEFT_PX: Final = 50
+RIGHT_PX: Final = 8
 _BOTTOM_PX: Final = 76
+_AXIS_PX: Final = 44  # of these for the axis and its label; two rows of a legend fit below
 AXES_WIDTH_PX: Final = WIDTH_PX - _LEFT_PX - RIGHT_PX
 
 SVG_DPI: Final = 72
@@ -50,7 +54,7 @@ _PAGE_VARIABLES: Final = {
 _STYLE: Final[Any] = {
     "svg.fonttype": "none",
     "font.family": "DejaVu Sans",  # comes with Matplotlib: the layout is the same everywhere
-    "font.size": 12,
+    "font.size": TEXT_PX,
     "axes.edgecolor": MUTED,
     "axes.labelcolor": MUTED,
     "axes.linewidth": 0.8,
@@ -70,7 +74,7 @@ _STYLE: Final[Any] = {
     "xtick.major.pad": 6,
     "ytick.major.pad": 6,
     "legend.frameon": False,
-    "legend.fontsize": 11,
+    "legend.fontsize": TEXT_PX,
     "lines.linewidth": 1.6,
 }
 
@@ -81,12 +85,19 @@ def style() -> AbstractContextManager[None]:
     return context
 
 
-def new_axes(top_px: float = 20) -> Axes:
-    """Axes alone in a new figure, with `top_px` of room above and a row for the legend below."""
-    figure = Figure(figsize=(WIDTH_PX / SVG_DPI, HEIGHT_PX / SVG_DPI), dpi=SVG_DPI)
+def on_page(colour: str) -> str:
+    """A colour of these as CSS, which takes the page's light or dark one."""
+    return f"var({_PAGE_VARIABLES[colour]}, {colour})"
+
+
+def new_axes(
+    top_px: float = 20, *, left_px: float = _LEFT_PX, bottom_px: float = _BOTTOM_PX, height_px: float = HEIGHT_PX
+) -> Axes:
+    """Axes alone in a new figure, with room around them: above, at the left and below, where a legend may stand."""
+    figure = Figure(figsize=(WIDTH_PX / SVG_DPI, height_px / SVG_DPI), dpi=SVG_DPI)
     figure.patch.set_alpha(0)
-    height = 1 - (_BOTTOM_PX + top_px) / HEIGHT_PX
-    axes = figure.add_axes((_LEFT_PX / WIDTH_PX, _BOTTOM_PX / HEIGHT_PX, AXES_WIDTH_PX / WIDTH_PX, height))
+    width, height = (WIDTH_PX - left_px - RIGHT_PX) / WIDTH_PX, 1 - (bottom_px + top_px) / height_px
+    axes = figure.add_axes((left_px / WIDTH_PX, bottom_px / height_px, width, height))
     axes.patch.set_alpha(0)
     return axes
 
@@ -94,8 +105,8 @@ def new_axes(top_px: float = 20) -> Axes:
 def legend(axes: Axes, columns: int = 5) -> None:
     """The legend in rows of `columns` under the axes, where it hides no data."""
     axes.figure.legend(
-        loc="lower left",
-        bbox_to_anchor=(_LEFT_PX / WIDTH_PX, 0.0),
+        loc="upper left",
+        bbox_to_anchor=(_LEFT_PX / WIDTH_PX, (_BOTTOM_PX - _AXIS_PX) / HEIGHT_PX),
         ncols=columns,
         columnspacing=1.2,
         handletextpad=0.4,
@@ -121,6 +132,6 @@ def to_svg(axes: Axes, name: str, title: str) -> str:
     svg = re.sub(r"<style.*?</style>", "", svg, flags=re.DOTALL)  # it would apply to the whole page
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
     svg = svg.replace("xlink:href", "href").replace("'DejaVu Sans'", "var(--sans, sans-serif)")
-    for colour, variable in _PAGE_VARIABLES.items():
-        svg = svg.replace(colour, f"var({variable}, {colour})")
+    for colour in _PAGE_VARIABLES:
+        svg = svg.replace(colour, on_page(colour))
     return svg.strip()

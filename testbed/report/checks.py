@@ -15,13 +15,13 @@ import numpy as np
 
 from testbed.plan.expected import planned_loss
 from testbed.plan.model import Plan
-from testbed.report.blind import findings
 from testbed.report.evidence import Evidence, lost_tx_ns
 from testbed.report.exposure import findings as exposure_findings
 from testbed.report.internet import encrypted, over_tcp, queues_behind
 from testbed.report.internet import findings as internet_findings
 from testbed.report.ledger import Scores, score
 from testbed.report.routing import leaked
+from testbed.report.selection import findings as selection_findings
 from testbed.report.words import CAUGHT_AS, HARMLESS
 from traffic.checker import Finding
 from traffic.verdicts import Verdict
@@ -47,12 +47,16 @@ class Check:
     judged: bool = True
 
 
-def run_checks(evidence: Evidence) -> tuple[Check, ...]:
-    """Every check, in the order of AUDIT_CHECKS, "announcements" where there is BGP, TRAFFIC_CHECKS, "ledger" where one
-    was kept, "internet" where there are services over TCP, and "exposure" where nodes were tapped."""
-    audited, traffic = _audit_checks(evidence), _traffic_checks(evidence)
+def run_checks(evidence: Evidence, found: Sequence[tuple[str, Finding]]) -> tuple[Check, ...]:
+    """Every check, in the order of AUDIT_CHECKS, "failover" where hosts have several systems, "announcements" where
+    there is BGP, TRAFFIC_CHECKS, "ledger" where one was kept, "internet" where there are services over TCP, and
+    "exposure" where nodes were tapped.
+
+    `found`: what the blind checker says (`blind.findings`).
+    """
+    audited, traffic = _audit_checks(evidence), _traffic_checks(evidence, found)
     beside = (*_internet_checks(evidence), *_exposure_checks(evidence))
-    return *audited, *_domain_checks(evidence), *traffic, *beside
+    return *audited, *_failover_checks(evidence), *_domain_checks(evidence), *traffic, *beside
 
 
 def _audit_checks(evidence: Evidence) -> Iterator[Check]:
@@ -65,6 +69,17 @@ def _audit_checks(evidence: Evidence) -> Iterator[Check]:
     yield _unplanned_losses(audit)
     yield _read_back(audit)
     yield _ticks(audit, evidence.plan)
+
+
+def _failover_checks(evidence: Evidence) -> Iterator[Check]:
+    """Traffic left every path that broke, and returned when it was mended, within what was promised."""
+    if not evidence.plan.uplinks:
+        return
+    if evidence.audit is None or not evidence.audit["valid"] or evidence.chosen is None:
+        yield from _unjudged(("failover",), "the audit is not valid" if evidence.chosen else "the run left no choices")
+        return
+    reasons, detail = selection_findings(evidence.plan, evidence.chosen)
+    yield _verdict("failover", reasons, detail)
 
 
 def _domain_checks(evidence: Evidence) -> Iterator[Check]:
@@ -83,7 +98,7 @@ def _domain_checks(evidence: Evidence) -> Iterator[Check]:
     yield Check("announcements", not reasons, detail, tuple(reasons))
 
 
-def _traffic_checks(evidence: Evidence) -> Iterator[Check]:
+def _traffic_checks(evidence: Evidence, found: Sequence[tuple[str, Finding]]) -> Iterator[Check]:
     flows = evidence.flows
     if not encrypted(evidence.plan.flows):
         for name in TRAFFIC_CHECKS:
@@ -101,7 +116,6 @@ def _traffic_checks(evidence: Evidence) -> Iterator[Check]:
         return
     yield integrity
     yield _flow_loss(evidence, flows)
-    found = findings(evidence)
     yield _statistics(evidence, found)
     yield _adversary_caught(evidence, flows, found)
     yield from _ledger(evidence, found)
@@ -289,7 +303,10 @@ def _flow_loss(evidence: Evidence, flows: dict[str, Any]) -> Check:
     for number, flow in enumerate(flows["flows"]):
         tx_ns = lost_tx_ns(evidence.packets[evidence.packets["flow"] == number])
         lost += len(tx_ns)
-        tx_ns = tx_ns[~planned_loss(tolerant, flow["src"], flow["dst"], tx_ns)]
+        planned = planned_loss(tolerant, flow["src"], flow["dst"], tx_ns)
+        if declared.get(flow["name"], flow).get("dscp") in plan.traffic.get("duplicated", ()):  # both copies were lost
+            planned &= planned_loss(tolerant, flow["src"], flow["dst"], tx_ns, second=True)
+        tx_ns = tx_ns[~planned]
         if len(tx_ns) and queues_behind(declared.get(flow["name"], flow), plan.flows):
             queued += len(tx_ns)
         elif len(tx_ns):

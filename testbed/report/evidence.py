@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from testbed.ground.errors import RunError
 from testbed.ground.records import EXPOSURE, SAMPLE_DTYPE, TICK_DTYPE
+from testbed.plan.chosen import Chosen, read_chosen, with_chosen
 from testbed.plan.faults import with_faults
 from testbed.plan.model import Plan, load
 from testbed.plan.observed import read_routing, with_routing
@@ -35,6 +36,7 @@ class Evidence:
     `routing`: what routing daemons did (`plan.observed`); None where the routes were the plan's.
     `exposure`: what each node could read (`testbed.report.exposure`); None where the run has no such record.
     `internet`: what services over TCP came to (`testbed.report.internet`); None where the plan has none.
+    `chosen`: which system carried when; None where hosts have one.
     `gaps`: one line for each file that should be there and is not readable.
     """
 
@@ -52,6 +54,7 @@ class Evidence:
     routing: dict[str, Any] | None = None
     exposure: dict[str, Any] | None = None
     internet: dict[str, Any] | None = None
+    chosen: Chosen | None = None
 
 
 def read_evidence(folder: Path) -> Evidence:
@@ -60,7 +63,8 @@ def read_evidence(folder: Path) -> Evidence:
     Raises PlanError if it holds no plan, RunError if it does not say how the run ended. Anything else that is
     missing or damaged becomes a line in `gaps`: what there is can still be shown.
     """
-    plan = with_routing(with_faults(load(folder / "plan"), folder), folder)
+    chosen = read_chosen(folder)
+    plan = with_chosen(with_routing(with_faults(load(folder / "plan"), folder), folder), chosen)
     gaps: list[str] = []
     run = _read_json(folder / "run.json", gaps)
     if run is None:
@@ -82,6 +86,7 @@ def read_evidence(folder: Path) -> Evidence:
         internet=_read_json(folder / FILE, gaps) if over_tcp(plan.flows) else None,
         gaps=tuple(gaps),
         routing=read_routing(folder),
+        chosen=chosen,
     )
 
 

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from pathlib import Path
 from typing import Any, Final
-
-import jinja2
-from markupsafe import Markup
 
 from testbed.report import meeting, plots
 from testbed.report.evidence import Evidence
 from testbed.report.exposure import matrix
 from testbed.report.internet import rows as service_rows
+from testbed.report.pages import fill
+from testbed.report.selection import told
 from testbed.report.words import HARMLESS, MEANINGS
-
-ROWS_SHOWN: Final = 12
-"""Longer tables show this many rows and fold the rest away."""
 
 PLACES: Final = {
     "native": {"name": "Native", "kernel": "the machine's own kernel,"},
@@ -27,21 +22,15 @@ PLACES: Final = {
 
 def render(report: dict[str, Any], evidence: Evidence) -> str:
     """The HTML of `report`, with figures drawn from `evidence`."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "svg": Markup}
     fidelity = [plot for plot in (plots.error_plot(evidence), plots.tick_plot(evidence)) if plot is not None]
-    return environment.get_template("report.html.j2").render(
+    return fill(
+        "report.html.j2",
         report=report,
         sentence=verdict_sentence(report),
         place=PLACES[report["where"]],
         links=worst_first(report),
         verdicts=verdict_rows(report),
+        selection=told(report["selection"]) if report["selection"] else [],
         meetings=[meeting.sentence(row) for row in report["meetings"]],
         exposed=matrix(report["exposure"]),
         services=list(service_rows(report["internet"])) if report["internet"] else [],
@@ -49,13 +38,7 @@ def render(report: dict[str, Any], evidence: Evidence) -> str:
         delay_plots=plots.delay_plots(evidence),
         fidelity_plots=fidelity,
         flow_plots=plots.flow_plots(evidence),
-        rows_shown=ROWS_SHOWN,
     )
-
-
-def number(value: float | None, digits: int = 0) -> str:
-    """A figure for people: thousands separated, `digits` decimals; a dash where nothing was measured."""
-    return "–" if value is None else f"{value:,.{digits}f}"
 
 
 def verdict_sentence(report: dict[str, Any]) -> str:

@@ -23,9 +23,9 @@ MAX_DOTS: Final = 600
 LINE_POINTS: Final = 1200
 """Instants at which the planned delay is drawn, besides both sides of every change of way."""
 
-_ROW_PX: Final = 13
-_LABEL_PX: Final = 76
-"""Room that a handover's label takes: a line of it, and its length."""
+_ROW_PX: Final = 15
+_LETTER_PX: Final = 7.4
+"""Room that a handover's label takes: a line of it, and a letter (DejaVu Sans at canvas.TEXT_PX)."""
 
 _KIND_LOOK: Final = {
     "user": (canvas.BLUE, "-"),
@@ -209,20 +209,22 @@ def _flow_plot(evidence: Evidence, number: int, flow: dict[str, Any], packets: N
 def _time_axes(plan: Plan, nodes: set[str]) -> Axes:
     """Axes over the plan's time with a vertical line per handover of `nodes`, labelled as far as labels fit."""
     labels: dict[int, list[str]] = {}
-    for event in plan.events:
-        if event.kind == "handover" and event.node in nodes:
-            labels.setdefault(event.time_ns, []).append(_handover_label(event))
+    handovers = [event for event in plan.events if event.kind == "handover" and event.node in nodes]
+    several = len({event.node for event in handovers}) > 1
+    for event in handovers:
+        labels.setdefault(event.time_ns, []).append(_handover_label(event, named=several))
+    label_px = _LETTER_PX * max((len(label) for row in labels.values() for label in row), default=0)
     rows = max((len(row) for row in labels.values()), default=0)
     instants = np.array(sorted(labels))
     px_per_ns = canvas.AXES_WIDTH_PX / plan.duration_ns
     pixels_apart = float(np.diff(instants).min(initial=plan.duration_ns)) * px_per_ns
-    flat, upright = pixels_apart >= _LABEL_PX, pixels_apart >= _ROW_PX * rows
-    axes = canvas.new_axes(top_px=8 + (_ROW_PX * rows if flat else _LABEL_PX if upright else 0))
+    flat, upright = pixels_apart >= label_px, pixels_apart >= _ROW_PX * rows
+    axes = canvas.new_axes(top_px=8 + (_ROW_PX * rows if flat else label_px if upright else 0))
     for instant in labels:
         axes.axvline(instant / 1e9, color=canvas.MUTED, linewidth=0.8, dashes=(3, 3), zorder=1)
         if flat or upright:
             room_px = (plan.duration_ns - instant) * px_per_ns + canvas.RIGHT_PX
-            aside_px = min(0.0, room_px - _LABEL_PX / 2) if flat else 0.0
+            aside_px = min(0.0, room_px - label_px / 2) if flat else 0.0
             axes.annotate(
                 "\n".join(labels[instant]),
                 (instant / 1e9, 1),
@@ -232,7 +234,7 @@ def _time_axes(plan: Plan, nodes: set[str]) -> Axes:
                 ha="center",
                 va="bottom",
                 rotation=0 if flat else 90,
-                fontsize=10,
+                fontsize=canvas.TEXT_PX,
                 color=canvas.MUTED,
             )
     for event in plan.events:
@@ -244,11 +246,11 @@ def _time_axes(plan: Plan, nodes: set[str]) -> Axes:
     return axes
 
 
-def _handover_label(event: Event) -> str:
-    """'rome→45123': the terminal and the satellite it takes, or the gateway if only that changes."""
+def _handover_label(event: Event, *, named: bool) -> str:
+    """'→45123': the satellite taken, or the gateway if only that changes; with the terminal if `named`."""
     before, after = event.detail.get("from"), event.detail.get("to", "")
     taken = event.detail.get("gateway_to", "") if before == after else after.removeprefix("NORAD")
-    return f"{event.node.removeprefix('ut-')}→{taken}"
+    return f"{event.node.removeprefix('ut-') if named else ''}→{taken}"
 
 
 def _label(axes: Axes, x: str, y: str) -> None:

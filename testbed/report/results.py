@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
 from testbed.ground.units import format_utc
+from testbed.plan.chosen import system_of
 from testbed.report.blind import findings
 from testbed.report.captures import lost_captures, merge_captures
 from testbed.report.checks import alarm_count, run_checks
@@ -20,7 +22,9 @@ from testbed.report.internet import limits, over_tcp, with_limits
 from testbed.report.measures import measured_flows
 from testbed.report.meeting import meetings
 from testbed.report.routing import summarise
+from testbed.report.selection import summary as selection_summary
 from testbed.report.services import service_checks, with_services
+from traffic.checker import Finding
 
 SCHEMA: Final = 1
 EXIT_CODES: Final = {"pass": 0, "fail": 1, "invalid": 4}
@@ -60,7 +64,8 @@ def judge(evidence: Evidence) -> dict[str, Any]:
     """
     plan, run, flows = evidence.plan, evidence.run, evidence.flows or {}
     services = with_services(evidence, measured_flows(evidence))
-    checks = (*run_checks(evidence), *service_checks(evidence, services))
+    found = findings(evidence)
+    checks = (*run_checks(evidence, found), *service_checks(evidence, services))
     invalid = _invalid_reasons(evidence)
     failed = [reason for check in checks for reason in check.reasons]
     alarmed = run["ended"] == "complete" and any(check.name in ALARMS and check.reasons for check in checks)
@@ -93,8 +98,9 @@ def judge(evidence: Evidence) -> dict[str, Any]:
         "exposure": evidence.exposure,
         "meetings": meetings(plan, flows.get("flows", [])),
         "internet": with_limits(evidence.internet, evidence.ticks) if evidence.internet else None,
-        "statistics": _statistics(evidence),
+        "statistics": _statistics(found),
         "routing": summarise(plan, evidence.routing) if evidence.routing else {"by": "plan"},
+        "selection": selection_summary(evidence, services) if evidence.chosen else None,
         "events": _events(evidence),
         "checks": [
             {"name": check.name, "passed": check.passed, "judged": check.judged, "detail": check.detail}
@@ -178,7 +184,9 @@ def _path(evidence: Evidence, row: dict[str, Any]) -> dict[str, Any]:
         "planned_p50_ms": float(np.median(steady["planned_ns"])) / 1e6 if len(steady) else None,
         "measured_p50_ms": float(np.median(steady["delay_ns"])) / 1e6 if len(steady) else None,
     }
-    return {**row, "path": list(evidence.plan.paths[row["path"]][0].nodes), **medians}
+    plan = evidence.plan
+    system = {"system": system_of(plan, plan.paths[row["path"]])} if plan.uplinks else {}
+    return {**row, "path": list(plan.paths[row["path"]][0].nodes), **system, **medians}
 
 
 def _steady(samples: Any) -> Any:
@@ -194,7 +202,7 @@ def _quantiles_us(samples: Any) -> dict[str, float | None]:
     return {"p50": float(p50), "p90": float(p90), "p99": float(p99), "max": float(top)}
 
 
-def _statistics(evidence: Evidence) -> list[dict[str, Any]]:
+def _statistics(found: Sequence[tuple[str, Finding]]) -> list[dict[str, Any]]:
     """The blind checker's findings, flow by flow."""
     return [
         {
@@ -206,7 +214,7 @@ def _statistics(evidence: Evidence) -> list[dict[str, Any]]:
             "total": finding.total,
             "detail": finding.detail,
         }
-        for name, finding in findings(evidence)
+        for name, finding in found
     ]
 
 

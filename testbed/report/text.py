@@ -13,8 +13,10 @@ from rich.text import Text
 
 from testbed.report import internet
 from testbed.report.exposure import rows
-from testbed.report.html import number, verdict_sentence, worst_first
+from testbed.report.html import verdict_sentence, worst_first
 from testbed.report.meeting import sentence
+from testbed.report.pages import number
+from testbed.report.selection import told
 
 LINES_SHOWN: Final = 8
 """Reasons or warnings printed; the rest are in the files."""
@@ -52,6 +54,10 @@ def _print(console: Console, report: dict[str, Any]) -> None:
         console.print()
         console.print("Sites that meet", style="bold")
         _lines(console, [sentence(row) for row in report["meetings"]], "dim")
+    if report["selection"]:
+        console.print()
+        console.print("Systems: which carried, and what that cost", style="bold")
+        _lines(console, told(report["selection"]), "dim")
     if report["exposure"]:
         _exposure(console, report["exposure"])
     if report["routing"]["by"] == "frr":
@@ -122,7 +128,7 @@ def _paths(console: Console, audit: dict[str, Any]) -> None:
     for row in audit["paths"]:
         hops = row["netem_hops"]
         table.add_row(
-            Text(f"{row['from']} → {row['to']}"),
+            Text(f"{row['from']} → {row['to']}" + (f" ({row['system']})" if "system" in row else "")),
             number(row["planned_p50_ms"], 3),
             number(row["measured_p50_ms"], 3),
             _error(row, "p50", budget["path_p50_us_per_hop"] * hops),

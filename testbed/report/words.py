@@ -26,11 +26,12 @@ MEANINGS: Final = {
     "KEX_FAIL": "A key exchange failed or was tampered with. The old key stays in use.",
     "EXPOSURE": "What a listener can see without any key: addresses, sizes, timing.",
     "UNPROTECTED": "Came in the clear, as it was sent: nothing says whether it is genuine. Believed.",
+    "SECOND_COPY": "The other of two copies that were sent over two paths at once. Removed; no attack.",
     "DUP_LINK": "A copy that the network made, as the scenario allows. Dropped; no attack.",
 }
 """One sentence or two per name, as the receiver judges (RFC 4303 for the replay window and the authentication tag)."""
 
-HARMLESS: Final = frozenset({"GENUINE", "LATE_OUTSIDE_WINDOW", "DUP_LINK", "EXPOSURE", "UNPROTECTED"})
+HARMLESS: Final = frozenset({"GENUINE", "LATE_OUTSIDE_WINDOW", "DUP_LINK", "EXPOSURE", "UNPROTECTED", "SECOND_COPY"})
 """Names that raise no alarm. Any other, known or not, does."""
 
 CAUGHT_AS: Final[dict[str, tuple[str, ...]]] = {

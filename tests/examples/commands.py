@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from schema_check import faults
+
 PROJECT = Path(__file__).parents[2]
 TESTBED = str(Path(sys.executable).with_name("testbed"))
 DATA = PROJECT.parent / "shared" / "data"
 STARLINK = DATA / "tle" / "starlink_20260614T0413.tle.gz"
 NOBODY = 65534
+SCHEMAS = {"run": "report", "sweep": "compare"} | {
+    name: name for name in ("bench", "compare", "doctor", "plan", "report", "topologies")
+}
+"""What a command prints with --format json: each document is held against its schema."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +43,8 @@ def run(*arguments: str | Path, cwd: Path, user: int | None = None, env: dict[st
         env=(os.environ | {"HOME": str(cwd)} if user is not None else dict(os.environ)) | (env or {}),
         check=False,
     )
+    if "json" in arguments and done.stdout.startswith(("{", "[")):
+        assert faults(SCHEMAS[str(arguments[0])], json.loads(done.stdout)) == []
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 

@@ -29,6 +29,7 @@ def refused(outcome: Outcome, code: int, folder: Path) -> str:
     ("arguments", "message"),
     [
         (["run", "starlink-itly"], "unknown topology 'starlink-itly': did you mean 'starlink-italy'?"),
+        (["run", "starlink-italy", "--web", "--listen", "all"], "--listen 'all' is not ADDRESS:PORT: write it like 127.0.0.1:0"),
         (["run", "moon"], "unknown topology 'moon': 'testbed topologies' lists them"),
         (["run", "none.py"], "topology file 'none.py' does not exist"),
         (["run", "starlink-italy", "--duration", "-5"], "--duration -5 is not positive: write the seconds to play, like 60"),

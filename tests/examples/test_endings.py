@@ -83,8 +83,10 @@ def test_started_as_root_the_guest_is_an_ordinary_user(open_folder: Path) -> Non
     wait_for_play(open_folder, parent)
     pids = [line.split()[0] for line in guests(open_folder)]
     owners = {Path("/proc", pid).stat().st_uid for pid in pids}
+    shares = {Path("/proc", pid, "autogroup").read_text().split()[-1] for pid in pids}
     parent.send_signal(signal.SIGINT)
     parent.communicate()
     assert owners
     assert 0 not in owners
+    assert shares == {"-15"}  # its session's, without which its own nice value would count for nothing
     assert {path.stat().st_uid for path in open_folder.rglob("*")} == {0}

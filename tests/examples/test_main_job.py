@@ -6,17 +6,21 @@ import json
 import os
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from commands import DATA, NOBODY, STARLINK, Outcome, guests, run
+from opened import WIDTHS, Opener
+from readable import figures, problems
 
 pytestmark = pytest.mark.examples
 
 START = "2026-06-14T06:00:00Z"
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _real_elements() -> None:
     if not STARLINK.is_file():
         reason = f"no real elements at {DATA}"
@@ -35,8 +39,16 @@ def main_job(folder: Path, *options: str, user: int | None = None) -> Outcome:
     return outcome
 
 
-def test_the_main_job_passes(open_folder: Path) -> None:
-    outcome = main_job(open_folder, "--duration", "60")
+@pytest.fixture(scope="module")
+def main_run() -> Iterator[tuple[Outcome, Path]]:
+    """The main job of 60 s, and the folder in which it was run."""
+    with tempfile.TemporaryDirectory(prefix="testbed-test-") as name:
+        Path(name).chmod(0o755)
+        yield main_job(Path(name), "--duration", "60"), Path(name)
+
+
+def test_the_main_job_passes(main_run: tuple[Outcome, Path]) -> None:
+    outcome, ran_in = main_run
     assert outcome.code == 0, outcome.stderr + outcome.stdout[:3000]
     report = json.loads(outcome.stdout)  # one JSON document and nothing else
     assert report["verdict"] == "pass"
@@ -50,14 +62,27 @@ def test_the_main_job_passes(open_folder: Path) -> None:
     assert len(report["flows"]) == 6
     assert {flow["integrity"]["verdict"] for flow in report["flows"]} == {"intact"}
     folder = Path(report["run_dir"])
-    assert folder.parent == open_folder / "runs"
+    assert folder.parent == ran_in / "runs"
     page = (folder / "report.html").read_text()
     assert "starlink-italy" in page
     assert "<svg" in page
-    assert guests(open_folder) == []
-    shown = run("report", cwd=open_folder)
+    assert guests(ran_in) == []
+    shown = run("report", cwd=ran_in)
     assert shown.code == 0
     assert shown.stdout.startswith("PASS")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
+def test_its_report_can_be_read_in_a_browser(main_run: tuple[Outcome, Path], open_page: Opener, width: int) -> None:
+    report = json.loads(main_run[0].stdout)
+    page = Path(report["run_dir"]) / "report.html"
+    opened = open_page(page.as_uri(), width=width)
+    opened.page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    assert problems(opened.page) == []
+    assert len(figures(opened.page)) == len(report["audit"]["paths"]) + 2 + len(report["flows"])
+    assert opened.complaints == []
+    assert opened.beyond(page.as_uri()) == []
 
 
 def test_an_ordinary_user_gets_the_same_and_tshark_agrees(open_folder: Path) -> None:

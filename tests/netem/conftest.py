@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
@@ -27,3 +28,12 @@ def installation() -> Installation:
     if os.environ.get("CI") == "true":
         pytest.fail(f"FRR is missing in CI: {missing}", pytrace=False)
     pytest.skip(missing)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What each system's run said: an invalid one is no pass."""
+    reports = itertools.chain.from_iterable(terminalreporter.stats.values())
+    told = [value for report in reports for name, value in getattr(report, "user_properties", ()) if name == "system"]
+    if told:
+        terminalreporter.section("systems played: verdict, system, parameters")
+        terminalreporter.write_line("\n".join(map(str, told)))

@@ -113,10 +113,20 @@ def everybody_knows_everybody(monitor: Monitor) -> bool:
     return len(found) == 2 * wanted
 
 
+BETWEEN_MS = 22.0
+"""The way by the chord takes 14 ms and the other 30: netem is never early, and a busy machine may be late."""
+
+
 def rtt_ms(ring: Ring, here: int, target: int, version: int) -> float:
-    said = command(ring.spaces[f"r{here}"], "ping", f"-{version}", "-c3", "-i0.2", "-q", own(target, version))
-    assert " 0% packet loss" in said
-    return float(said.split("= ")[1].split("/")[0])
+    """The least of ten, none lost: the way back may still be in the making when the way there is."""
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        ping = ["ping", f"-{version}", "-c10", "-i0.1", "-q", own(target, version)]
+        enter = ring.spaces[f"r{here}"].enter
+        said = subprocess.run(ping, preexec_fn=enter, stdout=-1, stderr=-2, text=True, check=False).stdout
+        if " 0% packet loss" in said:
+            return float(said.split("= ")[1].split("/")[0])
+    raise AssertionError(f"{ping}: {said}")
 
 
 def test_ospf_takes_the_fastest_way_and_another_when_the_carrier_goes(
@@ -135,7 +145,7 @@ def test_ospf_takes_the_fastest_way_and_another_when_the_carrier_goes(
             for version in (4, 6):
                 assert ring.towards(1, 4, version) == "r1-r0"  # 5 + 2 ms by the chord; 15 along the ring
                 assert ring.towards(2, 4, version) == "r2-r3"  # 10 along the ring; 12 by the chord
-                assert rtt_ms(ring, 1, 4, version) == pytest.approx(14.0, abs=3.0)
+                assert 14.0 <= rtt_ms(ring, 1, 4, version) < BETWEEN_MS
             cut = time.monotonic()
             ring.netlinks[0].send([links.set_up(ring.indices[CHORD], up=False)])
             nexts = {("r1", f"{own(4)}/32"), ("r1", f"{own(4, 6)}/128")}
@@ -144,7 +154,7 @@ def test_ospf_takes_the_fastest_way_and_another_when_the_carrier_goes(
             healed = monitor.changed_s
             for version in (4, 6):
                 assert ring.towards(1, 4, version) == "r1-r2"
-                assert rtt_ms(ring, 1, 4, version) == pytest.approx(30.0, abs=3.0)
+                assert rtt_ms(ring, 1, 4, version) >= 30.0
             daemons.check()
             record_property("started_s", round(started - begin, 2))
             record_property("settled_s", round(settled - started, 2))

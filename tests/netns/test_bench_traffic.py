@@ -16,12 +16,18 @@ pytestmark = pytest.mark.netns
 def test_rows_have_targets_natively_and_scapy_beside_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traffic, "_FEW_PACKETS", 400)
     rows = {row.name: row for row in traffic.run(Context(tmp_path, ["native"], 0, quick=True))}
-    assert len(rows) == 6
-    assert all(row.value > 1_000 for row in rows.values())
-    assert {row.target for row in rows.values()} == {None, 120_000.0, 200_000.0}
-    ratios = [row.ratio for row in rows.values() if row.ratio is not None]
+    rates = [row for row in rows.values() if row.better == "higher"]
+    assert len(rates) == 6
+    assert all(row.value > 1_000 for row in rates)
+    assert {row.target for row in rates} == {None, 120_000.0, 200_000.0}
+    ratios = [row.ratio for row in rates if row.ratio is not None]
     assert len(ratios) == 4
     assert min(ratios) > 5  # many more are measured with more packets
+    p50, p99 = (row for row in rows.values() if row.better == "lower")
+    assert (p50.target, p99.target) == (20.0, 100.0)
+    assert 0 < p50.value <= p99.value
+    assert p50.reference is not None
+    assert p50.value < p50.reference.value  # ping's half holds its own system calls besides
 
 
 def test_a_receiver_that_refuses_a_genuine_packet_measures_nothing() -> None:

@@ -4,12 +4,15 @@ from pathlib import Path
 from typing import Any
 
 from run_fixture import Files
+from schema_check import faults
 
 from testbed.report.results import exit_code, make_report
 
 
 def report_of(files: Files, folder: Path) -> dict[str, Any]:
-    return make_report(files.write(folder))
+    report = make_report(files.write(folder))
+    assert faults("report", report) == []
+    return report
 
 
 def check(report: dict[str, Any], name: str) -> dict[str, Any]:

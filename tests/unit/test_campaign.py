@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 
-from testbed.cli import finder
 from testbed.cli.sweep import combinations
 from testbed.ground.errors import InputError
-from testbed.lab import campaign
+from testbed.lab import campaign, finder
 from testbed.lab.campaign import Cell, carry_out, execute, opened
 
 CELLS = [Cell(f"c{number}", "one", "quiet", number, ("one", "--seed", str(number))) for number in range(4)]

@@ -13,8 +13,10 @@ from scipy import stats
 from test_html import Page
 
 from testbed.report.comparison.figures import FIGURES, Estimate, estimate
+from testbed.report.comparison.page import render
 from testbed.report.comparison.summary import availability, first_copies, standstill_ns, summarise
 from testbed.report.comparison.table import compare
+from testbed.report.comparison.text import outcome, sentences, traffic_text, verdicts_text
 from testbed.report.comparison.write import write_comparison
 from testbed.report.results import make_report
 from topologies.internet import internet
@@ -143,3 +145,75 @@ def test_an_invalid_run_is_in_no_figure(tmp_path: Path) -> None:
     (system,) = compare([(cell("one"), bad)])["systems"]
     assert system["verdicts"] == {"invalid": 1}
     assert all(value is None for value in system["figures"].values())
+
+
+def told_of(*values: tuple[float, float | None], better: str = "lower", digits: int = 1) -> list[dict[str, str]]:
+    """The sentences on one figure of systems a, b, …"""
+    figure = {"key": "mos", "name": "call quality", "unit": "MOS", "digits": digits, "meaning": "", "better": better}
+    systems = [
+        {"name": name, "figures": {"mos": {"mean": mean, "half": half, "runs": 3}}}
+        for name, (mean, half) in zip("abc", values, strict=False)
+    ]
+    return sentences({"figures": [figure], "systems": systems})
+
+
+@pytest.mark.parametrize(
+    ("values", "better", "text"),
+    [
+        (((4.0, 0.1), (3.0, 0.1), (2.0, 0.1)), "higher", "4.0 MOS over a, 2.0 MOS over c."),
+        (((4.0, 0.1), (3.0, 0.1), (2.0, 0.1)), "lower", "2.0 MOS over c, 4.0 MOS over a."),
+        (((4.0, 0.6), (3.0, 0.6)), "lower", "3.0 MOS, the same over all within what chance explains."),
+        (((4.0, None), (3.0, 0.1)), "lower", "3.0 MOS over b, 4.0 MOS over a. A single run says nothing of chance."),
+    ],
+)
+def test_the_best_and_the_worst_are_told_unless_chance_explains_them(values: Any, better: str, text: str) -> None:
+    assert told_of(*values, better=better) == [{"name": "Call quality", "text": text}]
+
+
+def test_one_system_is_not_compared() -> None:
+    assert told_of((4.0, 0.1)) == []
+
+
+TRIAL = {"verdict": "fail", "error": None, "acts": None, "alarms": 0, "recoveries": [], "recovery_s": None}
+STILL = {"recoveries": [{"still_s": 1.0}]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "tone"),
+    [
+        ({"error": "no such file"}, "Could not be run", "invalid"),
+        ({"verdict": "invalid", "acts": 3, "alarms": 3}, "Cannot be judged", "invalid"),
+        ({"acts": 3, "alarms": 3}, "Alarms raised", "pass"),
+        ({"acts": 3}, "No alarm", "fail"),
+        ({"acts": 0}, "Nothing attacked", "invalid"),
+        ({}, "Nothing stood still", "pass"),
+        (STILL | {"recovery_s": 1.0}, "Recovered", "pass"),
+        (STILL, "Not recovered", "fail"),
+    ],
+)
+def test_what_came_of_a_trial(changes: dict[str, Any], words: str, tone: str) -> None:
+    assert outcome(TRIAL | changes) == (words, tone)
+
+
+def test_what_was_sent_and_how_runs_ended_in_words() -> None:
+    flows = [{"kind": kind, "src": "rome", "dst": "dc-rome"} for kind in ("voice", "voice", "web")]
+    assert traffic_text({"systems": [{"traffic": []}, {"traffic": flows}]}) == (
+        "calls: 2 and web flows: 1, between dc-rome and rome"
+    )
+    assert traffic_text({"systems": [{"traffic": []}]}) == ""
+    assert verdicts_text({"invalid": 1, "pass": 2}) == "2 pass, 1 invalid"
+    assert verdicts_text({}) == "–"
+
+
+def test_the_page_says_first_how_far_its_figures_can_be_relied_on(tmp_path: Path) -> None:
+    good = summary_of(tmp_path, "a")
+    failed = good | {"verdict": "fail", "reasons": ["audit: late", "more"]}
+    invalid = good | {"verdict": "invalid", "reasons": ["audit: starved"]}
+    for outcomes, words in (
+        ((good, good), "All 2 quiet runs passed"),
+        ((good, failed), "1 of 2 quiet runs failed a check They are in the figures"),
+        ((good, invalid), "1 of 2 quiet runs cannot be judged They are in no figure"),
+        ((good, invalid), "one-quiet-s1: audit: starved"),
+    ):
+        rows = [(cell("one", seed=seed), each) for seed, each in enumerate(outcomes)]
+        assert words in Page(render(compare(rows))).text

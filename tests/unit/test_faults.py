@@ -51,6 +51,16 @@ def test_each_kind_finds_its_links(plan: Plan) -> None:
     rome = links(kind="jam", area=[41.9, 12.5, 60], loss=0.5)
     assert rome == {pair for pair, kind in every.items() if kind == "user" and "ut-rome" in pair}
     assert links(kind="rain", node="ut-rome", loss=0.1) == rome
+    assert links(kind="denial", area=[41.9, 12.5, 60]) == rome
+    assert links(kind="denial") == {pair for pair, kind in every.items() if kind == "user"}
+
+
+def test_an_operators_denial_is_dark_and_takes_no_share(plan: Plan) -> None:
+    fault = parse_fault({"kind": "denial", "at": 1, "for": 1, "cause": "account suspended"}, plan, where="test")
+    assert fault.down
+    assert fault.nodes == ("ut-rome", "ut-taranto")
+    with pytest.raises(PlanError, match="'loss' is nothing that denial takes: area"):
+        parse_fault({"kind": "denial", "loss": 0.5}, plan, where="test")
 
 
 @pytest.mark.parametrize(

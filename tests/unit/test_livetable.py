@@ -30,10 +30,12 @@ RECORD: dict[str, Any] = {
 }  # fmt: skip
 
 
-def drawn(width: int = 80, height: int = 40) -> list[str]:
+def drawn(width: int = 80, height: int = 40, *, over: bool = False) -> list[str]:
     table = LiveTable()
     table.stage = "playing"
     table.take(RECORD)
+    if over:
+        table.over()
     console = Console(width=width, height=height)
     with console.capture() as capture:
         console.print(table)
@@ -51,6 +53,10 @@ def test_it_shows_paths_satellites_delays_flows_and_what_comes_next() -> None:
     assert "3 hops" in fibre
     assert any(line.split() == ["voice-5", "1,661", "1,658", "5"] for line in lines)
     assert lines[-1] == "7 alarms in all"
+
+
+def test_after_the_end_nothing_is_counted_down() -> None:
+    assert drawn(over=True)[0] == "playing  14 of 60 s · 06:00:14 UTC"
 
 
 @pytest.mark.parametrize("height", [10, 14, 20, 24])

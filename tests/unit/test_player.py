@@ -206,6 +206,18 @@ def test_the_read_back_compares_with_the_last_tick_and_not_with_the_first_state(
     assert player.mismatches == []
 
 
+def test_a_slow_kernel_is_read_less_and_ticks_do_not_wait_for_it() -> None:
+    """An answer takes 2 ms here, so that the twenty of a turn would take 40 of its 50 ms."""
+    clock, ends = ManualClock(), 800
+    player, _ = started(
+        [Tick(number * 90 * MS, steps(number * 90 * MS, {0: 1}), ()) for number in (1, 2, 3)], clock, 2 * MS, ends
+    )
+    run_activities([ReadBack(player, ends, 400 * MS), player], clock, never)
+    assert all(tick.late_ns <= 8 * MS for tick in player.ticks)
+    assert player.checked == 1 + 8 * 3  # of the ticks one has a change; three reads are more than 5 ms
+    assert player.mismatches == []
+
+
 def test_a_plan_without_links_has_nothing_to_read() -> None:
     player = player_of([], FakeKernel(), ends=0)
     assert ReadBack(player, 0, S).due_ns() is None

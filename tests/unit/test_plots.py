@@ -94,13 +94,13 @@ def test_both_directions_have_one_scale(files: Files, tmp_path: Path, drawn: dic
 def test_handovers_are_lines_with_the_satellite_taken(files: Files, tmp_path: Path) -> None:
     to_rome = plots.delay_plots(evidence_of(files, tmp_path))[0]
     labels = [text for text in texts(to_rome.svg) if "→" in text]
-    assert labels == ["rome→45123", "rome→44714", "rome→45123", "rome→44714"]
+    assert labels == ["→45123", "→44714", "→45123", "→44714"]
 
 
 def test_a_handover_between_gateways_names_the_gateway(files: Files, tmp_path: Path) -> None:
     detail = {"from": "NORAD44714", "to": "NORAD44714", "gateway_from": "gw-milano", "gateway_to": "gw-foggia"}
     files.change_plan(events=(Event(20 * S, "handover", "ut-rome", "slot", 50 * MS, detail),))
-    assert "rome→gw-foggia" in texts(plots.delay_plots(evidence_of(files, tmp_path))[0].svg)
+    assert "→gw-foggia" in texts(plots.delay_plots(evidence_of(files, tmp_path))[0].svg)
 
 
 def many_handovers(files: Files, every_s: int) -> None:

@@ -76,7 +76,7 @@ def test_broadband_and_telephone_shells_are_parted_at_440_km() -> None:
 
 def test_the_sizes_that_were_planned() -> None:
     assert [len(shell) for shell in KUIPER] == [784, 1296, 1156]  # FCC 20-102: 3,236
-    assert [len(shell) for shell in IRIS2] == [264, 18]
+    assert [len(shell) for shell in IRIS2] == [264, 18, 8]
     assert {name: sum(map(len, one.shells)) + len(one.slots) for name, one in PRESETS.items()} == {
         "starlink-2026": 9_813,
         "starlink-broadband": 9_043,
@@ -85,7 +85,7 @@ def test_the_sizes_that_were_planned() -> None:
         "oneweb": 648,
         "kuiper": 3_236,
         "o3b-mpower": 30,
-        "iris2": 282,
+        "iris2": 290,  # as announced in all
         "italy-leo": 120,
         "sicral": 2,
         "sicral-1": 1,

@@ -31,6 +31,7 @@ def test_the_declared_defaults():
         "landing_by": "delay",
         "antennas": 52,
         "lost": "none",
+        "denied": "none",
         "fallback": "none",
         "gso_deg": 0,
         "beams": 0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import tomllib
 from dataclasses import replace
 from functools import cache
@@ -15,6 +16,7 @@ from orbit_data import START_NS
 from plan_data import MS, S, walk
 
 from testbed.ground.errors import PlanError, ScenarioError
+from testbed.ground.units import parse_utc_ns
 from testbed.orbits.horizon import Horizon
 from testbed.orbits.presets import STARLINK_2026_D2C
 from testbed.orbits.propagate import Ephemeris
@@ -99,19 +101,28 @@ def test_every_parameter_reads_its_own_default_and_refuses_nonsense(name: str) -
             module.scenario(**{parameter.name: "non sense"})
 
 
-@pytest.mark.parametrize("name", [*SYSTEMS, "global_shell"])
+@pytest.mark.parametrize("name", [*SYSTEMS, "global_shell", "trace"])
 def test_each_is_registered_and_has_its_page(name: str) -> None:
     module = topology(name)
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["testbed.topologies"][module.NAME] == f"topologies.{name}:scenario"
-    folder = "topologies" if module.NAME == "starlink-italy" else "systems"
-    page = (PROJECT / "docs" / folder / f"{module.NAME}.md").read_text()
+    page = (PROJECT / "docs/systems" / f"{module.NAME}.md").read_text()
     shared = (PROJECT / "docs/systems/README.md").read_text()
-    first = (PROJECT / "docs/topologies/starlink-italy.md").read_text()  # parameters of the traffic are told there
-    assert f"({'' if folder == 'systems' else '../topologies/'}{module.NAME}.md)" in shared
+    first = (PROJECT / "docs/systems/starlink-italy.md").read_text()  # parameters of the traffic are told there
+    assert f"({module.NAME}.md)" in shared
     for parameter in module.PARAMETERS:
-        told = page if folder == "topologies" else page + shared + first
+        told = page if module.NAME == "starlink-italy" else page + shared + first
         assert f"`{parameter.name}" in told, f"{module.NAME}: parameter {parameter.name} is not on its page"
+
+
+@pytest.mark.parametrize("name", [*SYSTEMS, "global_shell", "trace"])
+def test_each_page_has_a_picture_flows_checks_and_assumptions(name: str) -> None:
+    page = (PROJECT / "docs/systems" / f"{topology(name).NAME}.md").read_text()
+    heads = " ".join(line for line in page.splitlines() if line.startswith("#")).lower()
+    assert all(word in heads for word in ("flows", "checks", "assumptions"))
+    pictures = re.findall(r"!\[[^\]]+\]\(\.\./img/([a-z0-9-]+\.(?:png|svg))\)", page)
+    assert pictures
+    assert all(1_000 < (PROJECT / "docs/img" / picture).stat().st_size < 150_000 for picture in pictures)
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -130,6 +141,24 @@ def test_the_same_request_is_the_same_plan() -> None:
 def test_a_catalogue_that_is_asked_for_comes_before_the_topologys_own() -> None:
     plan = make(topology("iris2").scenario(), Request(("oneweb",), (), START_NS, 15 * S, S, 0))
     assert plan.manifest["catalogue"]["source"] == "built-in: oneweb"
+
+
+def test_the_layer_below_of_iris2_serves_while_it_is_in_view_and_is_nearer() -> None:
+    """At 31° of elevation 600 km up are 1,060 km away; 1,200 km up are 1,200 at least, 2,200 at 25°: 2 to 15 ms."""
+    iris2, begin_ns = topology("iris2"), parse_utc_ns("2026-06-14T19:38:00Z")
+    request = Request((), (), begin_ns, 30 * S, S, 0)
+    plans = {word: make(iris2.scenario(orbits=word), request) for word in ("all", "leo", "low")}
+    served = {
+        word: {link.a[:2] for link in plan.links if link.kind == "user" and link.b.startswith("ut-")}
+        for word, plan in plans.items()
+    }
+    assert served == {"all": {"IB"}, "leo": {"IL"}, "low": {"IB"}}
+    for pair, trips in trips_ms(plans["leo"]).items():
+        assert 2.0 < np.nanmedian(trips) - np.nanmedian(trips_ms(plans["all"])[pair]) < 15.0
+    with pytest.raises(PlanError, match="rome: no satellite stays above 25°"):
+        planned("iris2", orbits="low")  # as for most of the day
+    (told,) = [line for line in iris2.scenario().assumptions if "the layer below has 8" in line]
+    assert "neither its number nor its orbits" in told
 
 
 def test_a_satellite_in_geo_stands_half_a_second_away_and_never_hands_over() -> None:
@@ -240,17 +269,17 @@ def test_mountains_hide_what_is_below_them() -> None:
 def test_the_navy_lands_in_italy_and_the_red_sea_needs_lasers() -> None:
     plan = planned("mediterranean")
     gateways = {node.name for node in plan.nodes if node.role == "gateway"}
-    assert gateways == {"gw-milano", "gw-foggia", "gw-marsala"}
+    assert gateways == {"gw-milano", "gw-foggia", "gw-marsala", "gw-vigna"}  # the last for GEO alone
     ways = [step.nodes for path in plan.paths for step in path if path[0].nodes[0] == "frigate-s"]
     satellites = {node.name for node in plan.nodes if node.role == "satellite"}
     assert all(len(satellites.intersection(way)) >= 2 for way in ways)
-    bent = topology("mediterranean").scenario(lasers="off")
+    bent = topology("mediterranean").scenario(lasers="off", fallback="none")
     assert "frigate-s" not in {terminal.host for terminal in bent.terminals}
     assert all("frigate-s" not in (flow["src"], flow["dst"]) for flow in bent.flows(60 * S))
 
 
 def test_jamming_in_the_levant_takes_its_share_of_one_frigates_packets_for_a_time() -> None:
-    plan, calm = planned("mediterranean", jamming="medium@20-40"), planned("mediterranean")
+    plan, calm = (planned("mediterranean", fallback="none", jamming=word) for word in ("medium@20-40", "none"))
     for number, link in enumerate(plan.links):
         steps, before = plan.link_steps(number), calm.link_steps(number)
         inside = (steps["time_ns"] >= 20 * S) & (steps["time_ns"] < 40 * S)

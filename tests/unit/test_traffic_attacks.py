@@ -11,9 +11,11 @@ from testbed.emulation.attack import threat_of, ways
 from testbed.ground.errors import PlanError, ScenarioError
 from testbed.ground.units import parse_utc_ns
 from testbed.plan.build import build_plan
-from testbed.plan.inputs import elements
+from testbed.plan.inputs import Request, elements
 from testbed.plan.model import Plan
+from testbed.plan.plans import make
 from testbed.report.words import CAUGHT_AS, HARMLESS
+from topologies import terrestrial
 from topologies.starlink_italy import scenario
 from traffic.attacks import ACTIONS, find_actions
 from traffic.caught import Caught, caught
@@ -182,6 +184,21 @@ def test_places_of_the_attacker(plan: Plan) -> None:
     assert ends("gateway", "down") == {("pop", "gateway")}
     assert ends("fibre", "up") == {("pop", "router")}
     assert ends("fibre", "down") == {("host", "router")}
+
+
+def test_without_a_pop_the_attacker_stands_where_the_carriers_fibre_enters_a_data_centre() -> None:
+    asked = terrestrial.scenario(sites="twelve", adversary="bitflip")
+    plan = make(asked, Request((), (), parse_utc_ns("2026-06-14T06:00:08Z"), 10**9, 10**8, 0))
+    options = dict(plan.traffic)
+    threat = threat_of(plan, options)
+    assert threat is not None
+    assert threat.position == "fibre"
+    assert set(ways(plan, threat)) == {("ce-dc-rome", "pe-roma", False), ("ce-dc-milan", "pe-milano", False)}
+    down = Threat("drop", position="fibre", direction="down")
+    assert set(ways(plan, down)) == {("ce-dc-rome", "dc-rome", True), ("ce-dc-milan", "dc-milan", True)}
+    for position in ("satellite", "gateway"):
+        with pytest.raises(ScenarioError, match=f"adversary_position='{position}' is not one of fibre"):
+            terrestrial.scenario(adversary="bitflip", adversary_position=position)
 
 
 def test_an_insider_becomes_an_option_of_the_session_and_nonsense_one_line(plan: Plan) -> None:

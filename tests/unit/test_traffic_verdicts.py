@@ -297,7 +297,7 @@ def test_codes_never_change() -> None:
     names = (
         "GENUINE LATE_OUTSIDE_WINDOW REPLAY_IN_WINDOW REPLAY_OLD FORGED TRUNCATED UNKNOWN_SPI PLAINTEXT_IN "
         "PLAINTEXT_LEAK FRAG_OVERLAP FRAG_INCOMPLETE DOWNGRADE NONCE_REUSE SEQ_EXHAUSTED EXPIRED_SA DUP_LINK "
-        "SUSPECT_DROP DELAY_ATTACK REORDER_ATTACK KEX_FAIL EXPOSURE UNPROTECTED"
+        "SUSPECT_DROP DELAY_ATTACK REORDER_ATTACK KEX_FAIL EXPOSURE UNPROTECTED SECOND_COPY"
     )
     assert [verdict.name for verdict in sorted(Verdict)] == names.split()
-    assert [int(verdict) for verdict in sorted(Verdict)] == list(range(22))
+    assert [int(verdict) for verdict in sorted(Verdict)] == list(range(23))

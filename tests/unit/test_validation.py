@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -105,14 +107,38 @@ def test_a_run_s_round_trip_is_there_and_back(files: Files, tmp_path: Path) -> N
     assert np.flatnonzero(np.isnan(one.rtt_ms)).tolist() == [200]
     assert one.loss.sum() == 1.0
     assert "measured on the wire" in one.note
-    assert "not valid" not in one.note
     assert one.time_ns[0] == plan.start_ns + 7 * MS
 
 
-def test_an_invalid_run_says_so(files: Files, tmp_path: Path) -> None:
-    assert files.audit is not None
-    files.audit["valid"] = False
-    assert "the run itself is not valid" in from_run(files.write(tmp_path))[0].note
+@pytest.mark.parametrize(
+    ("bend", "message"),
+    [
+        (
+            lambda files: files.audit.update(valid=False, invalid_reasons=["starved"]),
+            "not valid, its probes .*: starved$",
+        ),
+        (lambda files: files.audit.update(valid=False, invalid_reasons=[]), "not valid, .*: it gives no reason$"),
+        (
+            lambda files: files.run.update(ended="interrupted", played_ns=9 * S),
+            "was interrupted after 9.0 s of 60.0 s: ",
+        ),
+        (lambda files: setattr(files, "audit", None), "the run left no probes: "),
+        (lambda files: files.change_plan(duration_ns=45 * S), "45 s are too short to be compared: run it for 60 s or"),
+    ],
+)
+def test_a_run_that_shows_the_machine_or_a_moment_is_refused(
+    files: Files, tmp_path: Path, bend: Callable[[Files], None], message: str
+) -> None:
+    """In one line, with the exit code of a run that is not valid; and nothing is written."""
+    bend(files)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    done = run(write_csv(tmp_path / "rtt.csv", values_of()), "--run", files.write(folder), "--out", tmp_path / "out")
+    assert isinstance(done.exception, RunError), done.output
+    assert done.exception.exit_code == 4
+    assert re.search(message, str(done.exception))
+    assert "\n" not in str(done.exception)
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_a_run_has_not(files: Files, tmp_path: Path) -> None:

@@ -8,19 +8,14 @@ FRR need not be installed: `scripts/frr` unpacks Debian's package into a folder.
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
-from testbed.emulation.children import die_with_parent
+from testbed.emulation.daemons import DaemonGroup
 from testbed.emulation.frr import config
 from testbed.emulation.frr.config import Router
-from testbed.ground.errors import MachineError, RunError
+from testbed.ground.errors import MachineError
 from testbed.kernel.namespaces import Namespace
 
 PROTOCOLS: Final[dict[str, Callable[[Router], str]]] = {
@@ -55,8 +50,8 @@ class Installation:
         return cls(unpacked)
 
 
-class Daemons:
-    """Zebra and its protocols on every router. A context manager: they end with it, and with this process."""
+class Daemons(DaemonGroup):
+    """Zebra and its protocols on every router."""
 
     def __init__(
         self, installation: Installation, folder: Path, routers: Sequence[Router], spaces: Mapping[str, Namespace]
@@ -66,103 +61,49 @@ class Daemons:
         All zebras first: a protocol that finds none waits ten seconds before it looks again.
         Raises RunError with the last words of one that does not start.
         """
-        self._installation, self._kept, self._spaces = installation, folder, spaces
-        self._processes: list[tuple[str, subprocess.Popen[bytes]]] = []
         _know_group()
-        folder.mkdir(parents=True)
-        # FRR gives up root's right to write anywhere, and in the guest the run directory is another user's.
-        self._folder = Path(tempfile.mkdtemp(prefix="frr-", dir="/run" if os.environ.get("TESTBED_GUEST") else folder))
+        super().__init__(folder, "frr-")
+        self._installation, self._spaces = installation, spaces
         try:
             for router in routers:
-                (self._folder / router.name).mkdir()
+                (self.folder / router.name).mkdir()
                 self._start(router, "zebra", config.zebra(router))
-            self._wait([self._folder / router.name / "zserv" for router in routers])
+            self.wait_for([self.folder / router.name / "zserv" for router in routers], _READY_S)
             spoken = [(router, program) for router in routers for program in protocols(router)]
             for router, program in spoken:
                 self._start(router, program, PROTOCOLS[program](router))
-            self._wait([self._folder / router.name / f"{program}.vty" for router, program in spoken])
+            sockets = [self.folder / router.name / f"{program}.vty" for router, program in spoken]
+            self.wait_for(sockets, _READY_S)
         except BaseException:
             self.close()
             raise
 
-    def __enter__(self) -> Daemons:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End them all."""
-        for _, process in self._processes:
-            process.kill()
-        for _, process in self._processes:
-            process.wait()
-        self._processes.clear()
-        for path in [*self._folder.glob("*/*.conf"), *self._folder.glob("*/*.log")]:
-            kept = self._kept / path.relative_to(self._folder)
-            kept.parent.mkdir(exist_ok=True)
-            shutil.copyfile(path, kept)
-        shutil.rmtree(self._folder)
-
-    def check(self) -> None:
-        """Raises RunError if one has died."""
-        for name, process in self._processes:
-            if process.poll() is not None:
-                raise RunError(f"{name} ended with code {process.returncode}: {self._last_words(name)}")
-
-    @property
-    def count(self) -> int:
-        """How many processes."""
-        return len(self._processes)
-
     @property
     def memory_bytes(self) -> int:
         """Resident memory of all of them; what they share counts for each."""
-        pages = (int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) for _, process in self._processes)
+        pages = (int(Path(f"/proc/{process.pid}/statm").read_text().split()[1]) for process in self._processes.values())
         return sum(pages) * os.sysconf("SC_PAGESIZE")
 
     def _start(self, router: Router, program: str, text: str) -> None:
-        own = self._folder / router.name
+        own = self.folder / router.name
         (own / f"{program}.conf").write_text(text)
         command = [str(self._installation.programs / program), "-u", "root", "-g", "root", "-P", "0"]
         command += ["-f", str(own / f"{program}.conf"), "-i", str(own / f"{program}.pid"), "-z", str(own / "zserv")]
         command += ["--vty_socket", str(own), "--limit-fds", str(_DESCRIPTORS)]
-        parent, space = os.getpid(), self._spaces[router.name]
+        space = self._spaces[router.name]
 
         def enter() -> None:
             """After the player and the traffic: dozens of daemons have something to do at the same time."""
-            die_with_parent(parent)
             os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
             space.enter()
 
-        with (own / f"{program}.log").open("wb") as log:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                preexec_fn=enter,
-                env=os.environ | {"LD_LIBRARY_PATH": self._installation.libraries},
-            )
-        self._processes.append((f"{program} of {router.name}", process))
+        environment = os.environ | {"LD_LIBRARY_PATH": self._installation.libraries}
+        self.launch(f"{program} of {router.name}", command, own / f"{program}.log", environment, enter)
 
-    def _wait(self, sockets: Sequence[Path]) -> None:
-        opened_s = time.monotonic()
-        missing = list(sockets)
-        while still := [path for path in missing if not path.exists()]:
-            self.check()
-            if len(still) < len(missing):
-                missing, opened_s = still, time.monotonic()
-            if time.monotonic() - opened_s > _READY_S:
-                raise RunError(f"FRR has opened none of {len(missing)} sockets in {_READY_S:g} s, like {missing[0]}")
-            time.sleep(0.02)
-
-    def _last_words(self, name: str) -> str:
+    def logs(self, name: str) -> list[Path]:
+        """The daemon's only one."""
         program, _, router = name.partition(" of ")
-        lines = (self._folder / router / f"{program}.log").read_text(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "it said nothing"
+        return [self.folder / router / f"{program}.log"]
 
 
 def protocols(router: Router) -> list[str]:

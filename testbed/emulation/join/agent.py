@@ -40,17 +40,23 @@ class Joining:
     def __init__(self, wiring: Wiring, player: Player, folder: Path) -> None:
         self._folder = folder
         self._started = shared(np.zeros(1, np.int64))
-        self._console = os.environ.get(CONSOLE, "")
-        door = None
         self._child: Child | None = None
-        if not self._console:
+        console, door = os.environ.get(CONSOLE, ""), None
+        self._listens = not console
+        if console:
+            line = os.open(console, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+            tty.setraw(line)  # before anybody says anything
+        else:
             try:
                 door = listen(folder)
             except OSError:  # a shared folder, say: whoever knocks is told
                 return
+            line = door.fileno()
         agent = _Agent(wiring, player, lambda: int(self._started[0]))
-        self._child = Child("joining", lambda: agent.serve(self._console, door))
-        if door is not None:
+        self._child = Child("joining", lambda: agent.serve(line, door))
+        if door is None:
+            os.close(line)
+        else:
             door.close()
 
     def started(self, realtime_ns: int) -> None:
@@ -63,7 +69,7 @@ class Joining:
     def __exit__(self, *_: object) -> None:
         if self._child is not None:
             self._child.end()
-        if not self._console:
+        if self._listens:
             (self._folder / DOOR).unlink(missing_ok=True)
 
 
@@ -76,32 +82,34 @@ class _Agent:
 
     def __init__(self, wiring: Wiring, player: Player, started_ns: Callable[[], int]) -> None:
         self._wiring, self._player, self._started_ns = wiring, player, started_ns
+        self._runner = os.getpid()
         self._lock = threading.Lock()
         self._executions: set[Execution] = set()
 
-    def serve(self, console: str, door: socket.socket | None) -> None:
-        """Until the run ends; then no command that was started here is left."""
+    def serve(self, console: int, door: socket.socket | None) -> None:
+        """Until the run ends; then no command that was started here is left. `console`: where there is no door."""
 
         def end(*_: object) -> None:
             raise _Ended
 
         signal.signal(signal.SIGTERM, end)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, lambda *_: None)  # not ignored: the commands would inherit that
         try:
-            die_with_parent(os.getppid(), signal.SIGTERM)
+            die_with_parent(self._runner, signal.SIGTERM)  # not at once: it has others to take along
             if door is not None:
                 while True:
                     self._meet(door.accept()[0])
-            descriptor = os.open(console, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
-            tty.setraw(descriptor)
-            Mux(descriptor, on_open=self._meet).run()
+            Mux(console, on_open=self._meet).run()
         except _Ended:
             pass
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
             with self._lock:
-                for execution in self._executions:
-                    execution.end()
+                endings = [threading.Thread(target=execution.end) for execution in self._executions]
+            for ending in endings:
+                ending.start()
+            for ending in endings:
+                ending.join()
 
     def _meet(self, client: socket.socket) -> None:
         threading.Thread(target=self._talk, args=(Conversation(client),), daemon=True).start()

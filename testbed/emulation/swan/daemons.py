@@ -8,27 +8,22 @@ mount namespace and ends with the process; the machine's own tree is not touched
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
-import shutil
 import subprocess
-import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Final
 
-from testbed.emulation.children import die_with_parent
+from testbed.emulation.daemons import DaemonGroup
 from testbed.emulation.swan import config
 from testbed.emulation.swan.config import LOG, End, Options, Tunnel
 from testbed.ground.errors import MachineError, RunError
 from testbed.kernel.namespaces import Namespace
+from traffic.private import write_private
 
 _READY_S: Final = 60.0  # for a charon to open its socket; usual is 0.1 s
 _UP_S: Final = 60  # for a tunnel; usual is two round trips
-_GOODBYE_S: Final = 5.0  # for a charon to tell its peers and to take its associations out of the kernel
 _BOUND: Final = ("dev", "proc", "usr/lib64", "usr/lib/x86_64-linux-gnu")
 _CLONE_NEWNS: Final = 0x20000  # linux/sched.h
 _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 1 << 18  # linux/mount.h
@@ -61,8 +56,10 @@ class Installation:
         os.chdir("/")
 
 
-class Charons:
-    """A charon in every host that has a tunnel. A context manager: they end with it, and with this process."""
+class Charons(DaemonGroup):
+    """A charon in every host that has a tunnel."""
+
+    goodbye_s = 5.0  # to tell its peers, and to take its associations out of the kernel
 
     def __init__(
         self,
@@ -77,21 +74,18 @@ class Charons:
         `folder`: a new one, which keeps their files in the end; `spaces`: namespaces by host. Raises RunError with the
         last words of one that fails.
         """
-        self._installation, self._kept, self._spaces = installation, folder, spaces
-        self._processes: dict[str, subprocess.Popen[bytes]] = {}
-        folder.mkdir(mode=0o700, parents=True)
-        # Sockets need a file system of this kernel's: in the guest the run directory is the host's.
-        self._folder = Path(tempfile.mkdtemp(prefix="swan-", dir="/run" if os.environ.get("TESTBED_GUEST") else folder))
+        super().__init__(folder, "swan-")
+        self._installation, self._spaces = installation, spaces
         hosts = sorted({end.host for tunnel in tunnels for end in (tunnel.initiator, tunnel.responder)})
         try:
             for host in hosts:
-                own = self._folder / host
+                own = self.folder / host
                 own.mkdir(mode=0o700)
                 its = [tunnel for tunnel in tunnels if host in (tunnel.initiator.host, tunnel.responder.host)]
-                _write(own / "strongswan.conf", config.strongswan(options))
-                _write(own / "swanctl.conf", config.swanctl(host, its, options))
+                write_private(own / "strongswan.conf", config.strongswan(options))
+                write_private(own / "swanctl.conf", config.swanctl(host, its, options))
                 self._start(host)
-            self._wait(hosts)
+            self.wait_for([self.folder / host / "charon.vici" for host in hosts], _READY_S)
             for tunnel in tunnels:
                 self._fence(tunnel.initiator, tunnel.responder)
                 self._fence(tunnel.responder, tunnel.initiator)
@@ -104,35 +98,9 @@ class Charons:
             self.close()
             raise
 
-    def __enter__(self) -> Charons:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """End them all; keep configuration and logs, which only their owner may read. Again: nothing more."""
-        if not self._folder.exists():
-            return
-        for process in self._processes.values():
-            process.terminate()
-        for process in self._processes.values():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_GOODBYE_S)
-            process.kill()
-            process.wait()
-        self._processes.clear()
-        for path in [*self._folder.glob("*/*.conf"), *self._folder.glob("*/*.log")]:
-            kept = self._kept / path.relative_to(self._folder)
-            kept.parent.mkdir(mode=0o700, exist_ok=True)
-            _write(kept, path.read_text(errors="replace"))
-        shutil.rmtree(self._folder)
-
     def swanctl(self, host: str, *words: str) -> str:
         """What strongSwan's own tool says to the charon of a host; raises RunError."""
-        own, space = self._folder / host, self._spaces[host]
+        own, space = self.folder / host, self._spaces[host]
 
         def enter() -> None:
             space.enter()
@@ -149,42 +117,22 @@ class Charons:
         if done.returncode:
             self.check()
             said = (done.stderr.strip() or done.stdout.strip() or "nothing").splitlines()[-1]
-            raise RunError(f"swanctl {words[0]} at {host}: {said}; charon: {self._last_words(host)}")
+            raise RunError(f"swanctl {words[0]} at {host}: {said}; charon: {self.last_words(f'charon of {host}')}")
         return done.stdout
 
     def log(self, host: str) -> str:
         """What the charon of a host has said so far."""
-        return (self._folder / host / LOG).read_text(errors="replace")
-
-    def check(self) -> None:
-        """Raises RunError if one has died."""
-        for host, process in self._processes.items():
-            if process.poll() is not None:
-                raise RunError(f"charon of {host} ended with code {process.returncode}: {self._last_words(host)}")
-
-    @property
-    def folder(self) -> Path:
-        """Where their files are while they run, one folder for each host."""
-        return self._folder
+        return (self.folder / host / LOG).read_text(errors="replace")
 
     def _start(self, host: str) -> None:
-        own, parent, space = self._folder / host, os.getpid(), self._spaces[host]
+        own, space = self.folder / host, self._spaces[host]
 
         def enter() -> None:
-            die_with_parent(parent)
             space.enter()
             self._installation.enter(own)
 
-        _write(own / LOG, "")  # with its mode, which charon leaves
-        with (own / "charon.err").open("wb") as errors:
-            self._processes[host] = subprocess.Popen(
-                ["/usr/lib/ipsec/charon"],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                preexec_fn=enter,
-                env=_ENVIRONMENT,
-            )
+        write_private(own / LOG, "")  # with its mode, which charon leaves
+        self.launch(f"charon of {host}", ["/usr/lib/ipsec/charon"], own / "charon.err", _ENVIRONMENT, enter)
 
     def _fence(self, own: End, other: End) -> None:
         """Give a host its inner address, and no way to the other's but the tunnel: charon's own routes come first.
@@ -203,25 +151,10 @@ class Charons:
         if done.returncode:
             raise RunError(f"inner addresses at {own.host}: ip: {done.stderr.strip()}")
 
-    def _wait(self, hosts: Sequence[str]) -> None:
-        deadline = time.monotonic() + _READY_S
-        while missing := [host for host in hosts if not (self._folder / host / "charon.vici").exists()]:
-            self.check()
-            if time.monotonic() > deadline:
-                raise RunError(f"charon of {missing[0]} has opened no socket in {_READY_S:g} s")
-            time.sleep(0.02)
-
-    def _last_words(self, host: str) -> str:
-        own = self._folder / host
-        lines = [line for name in (LOG, "charon.err") for line in (own / name).read_text().strip().splitlines()[-1:]]
-        return lines[-1] if lines else "it said nothing"
+    def logs(self, name: str) -> list[Path]:
+        """Its own words before it could open its log."""
+        own = self.folder / name.rpartition(" ")[2]
+        return [own / "charon.err", own / LOG]
 
 
 _ENVIRONMENT: Final = {"STRONGSWAN_CONF": "/run/strongswan.conf", "PATH": "/usr/sbin:/usr/bin"}
-
-
-def _write(path: Path, text: str) -> None:
-    """For its owner alone from the beginning on."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    with open(descriptor, "w") as file:  # noqa: PTH123 - a descriptor has no path
-        file.write(text)

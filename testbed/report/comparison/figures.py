@@ -16,7 +16,8 @@ Summary = dict[str, Any]
 
 @dataclass(frozen=True)
 class Figure:
-    """What is compared. `of`: a run's summary to the figure, None where the run has none. `digits` shown."""
+    """What is compared. `of`: a run's summary to the figure, None where the run has none. `digits` shown. `higher`:
+    more of it is better."""
 
     key: str
     name: str
@@ -24,6 +25,7 @@ class Figure:
     digits: int
     meaning: str
     of: Callable[[Summary], float | None]
+    higher: bool = False
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,7 @@ FIGURES: Final = (
     ),
     Figure(
         "voice_p50_ms",
-        "voice p50",
+        "call delay p50",
         "ms",
         1,
         "one-way delay of calls' packets, mean of the calls",
@@ -126,23 +128,40 @@ FIGURES: Final = (
     ),
     Figure(
         "voice_p99_ms",
-        "voice p99",
+        "call delay p99",
         "ms",
         1,
         "the same, 99th percentile",
         lambda summary: _delay(summary, 99, "voice"),
     ),
-    Figure("lost_percent", "lost", "%", 3, "of all packets sent, planned outages included", _lost),
+    Figure("lost_percent", "packets lost", "%", 3, "of all packets sent, planned outages included", _lost),
     Figure(
         "available_percent",
-        "available",
+        "availability",
         "%",
         2,
         "seconds in which nine packets of ten came, mean of the flows",
         _available,
+        higher=True,
     ),
-    Figure("mos", "call MOS", "", 2, "the worst call's estimate by ITU-T G.107, narrowband", _mos),
+    Figure("mos", "call quality", "MOS", 2, "the worst call's estimate by ITU-T G.107, narrowband", _mos, higher=True),
     Figure("page_ms", "page load", "ms", 0, "median of page loads over TLS 1.3", _page),
-    Figure("alert_s", "alert p95", "s", 2, "from an alert's broadcast until it is whole at the phone", _alert),
-    Figure("in_time_percent", "in time", "%", 1, "messages within their deadline, the worst flow", _in_time),
+    Figure("alert_s", "warning p95", "s", 2, "from a warning's broadcast until it is whole at the phone", _alert),
+    Figure(
+        "in_time_percent",
+        "messages in time",
+        "%",
+        1,
+        "those within their deadline, the worst flow",
+        _in_time,
+        higher=True,
+    ),
+    Figure(
+        "off_plan_us",
+        "off its plan",
+        "µs",
+        0,
+        "how far links' delays were from the computed ones, median of the audit's probes",
+        lambda summary: (summary["audit_us"] or {}).get("p50"),
+    ),
 )

@@ -50,8 +50,10 @@ def summarise(folder: Path, report: dict[str, Any]) -> dict[str, Any]:
 
 
 def _round_trips(report: dict[str, Any]) -> list[dict[str, Any]]:
-    """The audit's medians there and back, of each pair that is audited both ways."""
-    rows = {(row["from"], row["to"]): row for row in (report["audit"] or {}).get("paths", ())}
+    """The audit's medians there and back, of each pair that is audited both ways; of several systems the first."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in (report["audit"] or {}).get("paths", ()):
+        rows.setdefault((row["from"], row["to"]), row)
     found: list[dict[str, Any]] = []
     for (a, b), there in rows.items():
         back = rows.get((b, a))

@@ -25,6 +25,7 @@ def compare(rows: Sequence[tuple[Mapping[str, Any], Outcome]]) -> dict[str, Any]
         "schema": 1,
         "figures": [
             {"key": one.key, "name": one.name, "unit": one.unit, "digits": one.digits, "meaning": one.meaning}
+            | {"better": "higher" if one.higher else "lower"}
             for one in FIGURES
         ],
         "systems": [_system(name, [row for row in rows if row[0]["system"] == name]) for name in systems],
@@ -40,6 +41,8 @@ def _system(name: str, rows: Sequence[tuple[Mapping[str, Any], Outcome]]) -> dic
     return {
         "name": name,
         "title": shown.get("title", ""),
+        "start": shown.get("start"),
+        "duration_s": quiet[0]["duration_s"] if quiet else None,
         "runs": len(rows),
         "verdicts": dict(Counter(outcome["verdict"] for cell, outcome in rows if cell["trial"] == QUIET)),
         "figures": {
@@ -47,6 +50,7 @@ def _system(name: str, rows: Sequence[tuple[Mapping[str, Any], Outcome]]) -> dic
             for figure in FIGURES
             for found in (estimate(figure.of(summary) for summary in quiet),)
         },
+        "traffic": [{name: flow[name] for name in ("name", "kind", "src", "dst")} for flow in shown.get("flows", ())],
         "integrity": dict(Counter(flow["integrity"]["verdict"] for summary in quiet for flow in summary["flows"])),
         "delays": _delays(quiet),
         "trials": [_trial(cell, outcome) for cell, outcome in trials],

@@ -1,14 +1,30 @@
-"""The comparison for a terminal: one table, and what was tried."""
+"""The comparison in words, and for a terminal: one table, and what was tried."""
 
 from __future__ import annotations
 
-from typing import Any, TextIO
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, Final, TextIO
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from testbed.report.comparison.figures import Estimate
+
+KIND_NAMES: Final = {
+    "voice": "calls",
+    "bulk": "transfers",
+    "message": "commands",
+    "track": "tracks",
+    "stream": "sensors",
+    "alert": "warnings to the public",
+    "sms": "short messages",
+}
+"""Kinds of flows in words; others by their own name."""
+
+TOLD: Final = ("round_trip_ms", "mos", "available_percent", "page_ms", "alert_s", "in_time_percent")
+"""Figures told of in a sentence."""
 
 
 def print_comparison(document: dict[str, Any], file: TextIO) -> None:
@@ -37,9 +53,54 @@ def shown_figures(document: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def sentences(document: dict[str, Any]) -> list[dict[str, str]]:
+    """{"name", "text"} for each figure in TOLD that two systems have: the best, the worst, and whether they differ by
+    more than their intervals."""
+    told = []
+    for figure in shown_figures(document):
+        known = [
+            (Estimate(**system["figures"][figure["key"]]), system["name"])
+            for system in document["systems"]
+            if system["figures"][figure["key"]]
+        ]
+        if figure["key"] not in TOLD or len(known) < 2:
+            continue
+        known.sort(key=lambda pair: pair[0].mean, reverse=figure["better"] == "higher")
+        told.append({"name": figure["name"][0].upper() + figure["name"][1:], "text": _best_to_worst(known, figure)})
+    return told
+
+
+def _best_to_worst(known: list[tuple[Estimate, str]], figure: dict[str, Any]) -> str:
+    (best, first), (worst, last) = known[0], known[-1]
+    unit = f" {figure['unit']}" if figure["unit"] else ""
+    shown = [f"{one.mean:,.{figure['digits']}f}" for one in (best, worst)]
+    if abs(worst.mean - best.mean) <= (best.half or 0.0) + (worst.half or 0.0) or shown[0] == shown[1]:
+        return f"{shown[0]}{unit}, the same over all within what chance explains."
+    alone = "" if best.half is not None and worst.half is not None else " A single run says nothing of chance."
+    return f"{shown[0]}{unit} over {first}, {shown[1]}{unit} over {last}.{alone}"
+
+
+def traffic_text(document: dict[str, Any]) -> str:
+    """What was sent, like 'calls: 4 and transfers: 2, between dc-rome and rome'; empty where no run says so."""
+    flows: list[dict[str, str]] = next((system["traffic"] for system in document["systems"] if system["traffic"]), [])
+    if not flows:
+        return ""
+    counts = Counter(KIND_NAMES.get(flow["kind"], f"{flow['kind']} flows") for flow in flows)
+    places = sorted({flow[end] for flow in flows for end in ("src", "dst")})
+    return f"{_listed([f'{name}: {count}' for name, count in counts.items()])}, between {_listed(places)}"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
 def verdicts_text(counts: dict[str, int]) -> str:
     """Like '3 pass' or '2 pass, 1 fail'."""
-    return ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())) or "–"
+    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in sorted(counts, key=_order)) or "–"
+
+
+def _order(verdict: str) -> int:
+    return ("pass", "fail", "invalid", "failed").index(verdict)
 
 
 def recovery_text(trial: dict[str, Any]) -> str:
@@ -47,6 +108,21 @@ def recovery_text(trial: dict[str, Any]) -> str:
     if not trial["recoveries"]:
         return "nothing stood still"
     return "not within the run" if trial["recovery_s"] is None else f"{trial['recovery_s']:.2f} s"
+
+
+def outcome(trial: dict[str, Any]) -> tuple[str, str]:
+    """(words, tone) for what came of a trial; the tone is "pass", "fail", "invalid" or "none"."""
+    if trial["error"]:
+        return "Could not be run", "invalid"
+    if trial["verdict"] == "invalid":
+        return "Cannot be judged", "invalid"
+    if trial["acts"] is not None:
+        if not trial["acts"]:
+            return "Nothing attacked", "invalid"
+        return ("Alarms raised", "pass") if trial["alarms"] else ("No alarm", "fail")
+    if trial["recoveries"] and trial["recovery_s"] is None:
+        return "Not recovered", "fail"
+    return ("Recovered", "pass") if trial["recoveries"] else ("Nothing stood still", "pass")
 
 
 def _headline(document: dict[str, Any]) -> Table:

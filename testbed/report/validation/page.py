@@ -7,10 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
-from testbed.report.html import number
+from testbed.report.pages import fill
 from testbed.report.validation.cells import Observed
 from testbed.report.validation.plots import plots
 from testbed.report.validation.statistics import QUANTILES
@@ -19,16 +16,9 @@ from testbed.report.validation.text import decimals, phase_text, score_cells, se
 
 def render(document: dict[str, Any], series: Sequence[Observed]) -> str:
     """The HTML of what `score.validate` made."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parents[1]),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"number": number, "svg": Markup}
     rows = document["series"]
-    return environment.get_template("validation.html.j2").render(
+    return fill(
+        "validation/validation.html.j2",
         document=document,
         rows=[
             {

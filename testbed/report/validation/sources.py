@@ -18,7 +18,7 @@ from testbed.plan.expected import path_delay_ns
 from testbed.plan.model import PathStep, Plan
 from testbed.plan.trace import Columns, read_series
 from testbed.report.comparison.summary import first_copies
-from testbed.report.evidence import read_evidence
+from testbed.report.evidence import Evidence, read_evidence
 from testbed.report.validation.cells import Observed
 
 Via = Literal["probes", "flows"]
@@ -30,6 +30,9 @@ PLAN_STEP_NS: Final = 100 * MS_NS
 
 MATCH_NS: Final = 1 * NS_PER_S
 """Assumption: the way back is known by a packet that left within this time of the reply's."""
+
+LEAST_NS: Final = 60 * NS_PER_S
+"""Assumption: a run is a series from four slots on, the least in which it can show when its levels change."""
 
 
 def from_files(files: Sequence[Path], columns: Columns, averaged_s: float = 0.0) -> Observed:
@@ -69,13 +72,15 @@ def choose_pair(plan: Plan, asked: Pair | None) -> Pair:
 
 
 def from_run(folder: Path, asked: Pair | None = None, via: Via = "probes") -> tuple[Observed, Plan, Pair]:
-    """The round trips that were measured in a run, its plan, and between whom. Raises PlanError or RunError.
+    """The round trips that were measured in a run, its plan, and between whom. Raises PlanError, and RunError for a run
+    that is not complete, not valid or shorter than LEAST_NS.
 
     Probes and packets go one way: a round trip is the delay of one there and of the one back that left nearest to its
     arrival, both measured. One without such a partner within a second is left out.
     """
     evidence = read_evidence(folder)
     pair = choose_pair(evidence.plan, asked)
+    _must_count(evidence, via)
     ways = []
     for source, destination in (pair, pair[::-1]):
         if via == "probes":
@@ -97,11 +102,28 @@ def from_run(folder: Path, asked: Pair | None = None, via: Via = "probes") -> tu
         )
     start_ns = evidence.plan.start_ns
     note = f"{via} of {folder.name} between {pair[0]} and {pair[1]}, measured on the wire"
-    judged = evidence.audit if via == "probes" else evidence.flows
-    if judged is None or not judged["valid"] or evidence.run["ended"] != "complete":
-        note += "; the run itself is not valid ('testbed report' says why): its figures show the machine too"
     lost = np.isnan(rtt_ms).astype(np.float64)
     return Observed("emulated", "emulated", start_ns + time_ns, rtt_ms, lost, note=note), evidence.plan, pair
+
+
+def _must_count(evidence: Evidence, via: Via) -> None:
+    """Raises RunError where the figures of a run would show the machine, or a moment."""
+    run, folder = evidence.run, evidence.folder
+    played_s, planned_s = run["played_ns"] / NS_PER_S, evidence.plan.duration_ns / NS_PER_S
+    if run["ended"] != "complete":
+        raise RunError(
+            f"{folder}: the run was {run['ended']} after {played_s:.1f} s of {planned_s:.1f} s: run it again"
+        )
+    measurement = evidence.audit if via == "probes" else evidence.flows
+    if measurement is None:
+        raise RunError(f"{folder}: the run left no {via}: name another --via, or run it again")
+    if not measurement["valid"]:
+        why = next(iter(measurement["invalid_reasons"]), "it gives no reason")
+        raise RunError(f"{folder}: the run is not valid, its {via} would show the machine: {why}")
+    if evidence.plan.duration_ns < LEAST_NS:
+        raise RunError(
+            f"{folder}: {planned_s:g} s are too short to be compared: run it for {LEAST_NS // NS_PER_S} s or more"
+        )
 
 
 def from_plan(plan: Plan, pair: Pair) -> Observed:

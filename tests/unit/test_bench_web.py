@@ -1,0 +1,30 @@
+"""How the dashboard's benchmark judges; what it measures takes a guest and minutes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from testbed.bench.web import WORSE, judge
+
+
+def audit(p50: float, late: int = 0) -> dict[str, Any]:
+    """Two paths, the second the worse, and one that nothing arrived on."""
+    worst = {"p50": p50, "p90": 2 * p50}
+    return {
+        "paths": [{"error_us": {"p50": 1.0, "p90": 1.0}}, {"error_us": worst}, {"error_us": None}],
+        "late_ticks": late,
+    }
+
+
+@pytest.mark.parametrize(("times", "met"), [(1.0, True), (WORSE - 0.01, True), (WORSE + 0.01, False)])
+def test_a_dashboard_that_disturbs_the_audit_misses_its_target(times: float, met: bool) -> None:
+    unseen = [audit(100.0), audit(200.0), audit(150.0)]
+    seen = [audit(times * 100.0), audit(times * 200.0), audit(9_000.0, late=3)]  # one round was disturbed
+    rows = judge("uml, a page", seen, unseen)
+    judged = [row for row in rows if row.target is not None]
+    assert [row.value for row in judged] == pytest.approx([times, times])
+    assert [row.met for row in judged] == [met, met]
+    beside = next(row.reference for row in rows if row.reference is not None)
+    assert (beside.name, beside.value) == ("µs without a dashboard", 150.0)
