@@ -15,7 +15,7 @@ from testbed.lab.inject import inject
 @click.command("event")
 @click.argument("run", shell_complete=completing.run_directory)
 @click.argument("kind")
-@click.argument("target", nargs=-1, required=True)
+@click.argument("target", nargs=-1)
 @click.option("--for", "lasting", type=float, metavar="S", help="Seconds; without it until the run ends.")
 @click.option("--loss", type=float, help="Share of packets lost, 0..1.")
 @click.option("--rate", type=float, help="Share of the planned rate that is left.")
@@ -39,6 +39,7 @@ def command(
     testbed event latest gateway gw-milano --for 20
     testbed event latest link pop-milan ce-rome --for 5
     testbed event latest jam 40.5 17.2 300 --loss 0.3
+    testbed event latest denial --for 10
     testbed event latest rain ut-rome --loss 0.05 --rate 0.5
     """
     folder = runs.find_live(run)
@@ -53,11 +54,13 @@ def command(
 
 
 def _target(kind: str, target: tuple[str, ...]) -> dict[str, object]:
-    if kind == "jam":
+    if kind == "denial" and not target:  # of the whole account
+        return {}
+    if kind in ("jam", "denial"):
         try:
             return {"area": [float(word) for word in target]}
         except ValueError:
-            raise InputError(f"jam {' '.join(target)}: write latitude, longitude and radius in km") from None
+            raise InputError(f"{kind} {' '.join(target)}: write latitude, longitude and radius in km") from None
     if kind in ("link", "congestion"):
         if len(target) != 2:
             raise InputError(f"{kind} {' '.join(target)}: write the two nodes that it joins")
