@@ -45,7 +45,7 @@ _LONGEST_S: Final = 1e9
 LATE_NS: Final = 10_000_000
 """Assumption: a packet is no later than this beside its plan, and may meet a fault that it would have escaped."""
 
-_LOSSES: Final = {"satellite", "gateway", "pop", "router"}
+_LOSSES: Final = ("satellite", "gateway", "pop", "router")  # in the order in which a refusal lists them
 _RADIO: Final = {"user", "feeder"}
 _KEYS: Final = {
     **{kind: {"node"} for kind in _LOSSES},
