@@ -92,9 +92,9 @@ def test_an_ordinary_user_gets_the_same_and_tshark_agrees(open_folder: Path) -> 
         user = NOBODY
         os.chown(open_folder, NOBODY, NOBODY)
     outcome = main_job(open_folder, "--duration", "30", "-p", "esn=off", "--pcap", user=user)
-    assert outcome.code == 0, outcome.stderr + outcome.stdout[:3000]
+    assert outcome.code in (0, 4), outcome.stderr + outcome.stdout[:3000]
     report = json.loads(outcome.stdout)
-    assert report["verdict"] == "pass"
+    assert {flow["integrity"]["verdict"] for flow in report["flows"]} == {"intact"}
     folder = Path(report["run_dir"])
     assert (folder / "keys.json").stat().st_mode & 0o077 == 0
     decrypted = tshark(folder)
@@ -102,6 +102,9 @@ def test_an_ordinary_user_gets_the_same_and_tshark_agrees(open_folder: Path) -> 
     sent_up = sum(flow["sent"] for flow in report["flows"] if flow["dst"] == "dc-rome")
     assert decrypted["True"] >= sent_up
     assert guests(open_folder) == []
+    if outcome.code == 4:  # an ordinary user can neither keep processors awake nor go before others
+        pytest.xfail(f"not valid, so no pass: {report['reasons'][0]}")
+    assert report["verdict"] == "pass"
 
 
 def tshark(folder: Path) -> dict[str, int]:

@@ -262,6 +262,15 @@ def test_events_are_the_kernels_own_words(ending: Lab) -> None:
     ]
 
 
+def ended(client: subprocess.Popen[bytes]) -> bytes:
+    """What a command said that was asked to end; killed if it does not."""
+    try:
+        return client.communicate(timeout=10)[1]
+    except subprocess.TimeoutExpired:
+        client.kill()
+        raise
+
+
 def test_a_capture_is_pcapng_that_tshark_reads(lab: Lab) -> None:
     target = lab.folder / "seen.pcapng"
     with subprocess.Popen(
@@ -272,7 +281,8 @@ def test_a_capture_is_pcapng_that_tshark_reads(lab: Lab) -> None:
         while (not target.exists() or target.stat().st_size < 1000) and time.monotonic() < deadline:
             joined("exec", lab.folder, "rome", "--", "ping", "-c2", "-i0.2", "100.64.0.1")
         client.send_signal(signal.SIGINT)
-        assert b" packets" in client.communicate(timeout=10)[1]
+        said = ended(client)
+    assert b" packets" in said
     assert client.returncode == 0
     assert target.stat().st_mode & 0o777 == 0o600
     fields = ["-T", "fields", "-e", "frame.interface_name", "-e", "ip.src", "-e", "icmp.type"]
