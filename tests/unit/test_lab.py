@@ -102,3 +102,11 @@ def test_the_guest_of_a_whole_constellation_gets_more_memory(tmp_path: Path) -> 
     for nodes, least_mb, most_mb in ((20, 2_048, 2_048), (1_584, 2_048, 2_048), (10_512, 6_000, 6_500)):
         (tmp_path / "job.json").write_text(json.dumps({"nodes": nodes}))
         assert least_mb <= launch.memory_mb(tmp_path) <= most_mb  # 10,512 nodes fit in 6 GiB (docs/bench.md)
+
+
+def test_what_looks_on_has_what_nobody_else_wants() -> None:
+    group = Path("/proc/self/autogroup")
+    code = "import os; from testbed.lab import priority; os.setsid(); priority.last(); print(os.nice(0))"
+    code += f"; print(open('{group}').read().split()[-1])" if group.exists() else "; print(19)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["19", "19"]

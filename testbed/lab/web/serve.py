@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import socket
 import sys
 from collections.abc import Coroutine
@@ -21,6 +20,7 @@ from typing import Any, Final
 import uvicorn
 
 from testbed.ground.joining import LIVE
+from testbed.lab import priority
 from testbed.lab.web.app import make_app
 from testbed.lab.web.feed import Feed
 from testbed.lab.web.guard import Guard
@@ -28,7 +28,6 @@ from testbed.lab.web.listen import Listening
 from testbed.lab.web.measured import measured
 from testbed.plan.model import Plan, load
 
-_GENTLE: Final = 19  # nice value beside a run: whatever the run leaves
 _MOST_LINE: Final = 1 << 20  # bytes of a message: a record of 64 paths and flows is a tenth
 _GRACE_S: Final = 2  # for pages to take what waits
 
@@ -100,7 +99,7 @@ async def _beside(folder: Path, descriptor: int) -> None:
 
 def main() -> None:
     """Serve beside a run."""
-    os.nice(_GENTLE)
+    priority.last()  # whatever the run leaves
     asyncio.run(_beside(Path(sys.argv[1]), int(sys.argv[2])))
 
 
