@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -20,7 +21,7 @@ from traffic.private import write_private
 _LOOK_S: Final = 0.02
 
 
-class DaemonGroup:
+class DaemonGroup(ABC):
     """Processes and the folder where their files are while they run, a folder for each node in it.
 
     A context manager: they end with it, and with this process. Configuration and logs are kept in `kept`, which only
@@ -111,6 +112,6 @@ class DaemonGroup:
                 return lines[-1]
         return "it said nothing"
 
+    @abstractmethod
     def logs(self, name: str) -> list[Path]:
         """Where a daemon speaks; the first that holds anything counts."""
-        raise NotImplementedError

@@ -70,7 +70,7 @@ def execute(folder: Path, node: str, command: list[str]) -> int:
         stack.callback(talk.close)
         stack.enter_context(_forwarding(talk))
         if at_terminal:
-            stack.enter_context(_raw())
+            stack.enter_context(raw_keys())
         threading.Thread(target=_pass_input, args=(talk,), daemon=True).start()
         return follow(folder, talk, _print)
 
@@ -147,7 +147,7 @@ def _size() -> list[int]:
 
 
 @contextmanager
-def _raw() -> Iterator[None]:
+def raw_keys() -> Iterator[None]:
     """Every key goes to the command's terminal, Ctrl-C too; ours is put back afterwards."""
     before = termios.tcgetattr(0)
     tty.setraw(0)

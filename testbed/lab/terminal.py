@@ -8,14 +8,13 @@ import struct
 import subprocess
 import sys
 import termios
-import tty
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
 from testbed.lab import identity
 from testbed.lab.guest import Guest, Job
+from testbed.lab.join import raw_keys
 from testbed.lab.launch import project
 from testbed.lab.place import Place
 
@@ -40,7 +39,7 @@ def shell(folder: Path, place: Place) -> int:
     with ExitStack() as stack:
         guest = stack.enter_context(Guest(job, identity.ordinary_user(folder), terminal=True))
         if sys.stdin.isatty():
-            stack.enter_context(_raw_input())
+            stack.enter_context(raw_keys())
         source = 0 if sys.stdin.isatty() else None
         return guest.serve(lambda _: None, lambda data: os.write(1, data), source)
 
@@ -52,14 +51,3 @@ def _size() -> tuple[int, int]:
     packed = fcntl.ioctl(1, termios.TIOCGWINSZ, bytes(8))
     rows, columns, _, _ = struct.unpack("HHHH", packed)
     return rows or 24, columns or 80
-
-
-@contextmanager
-def _raw_input() -> Iterator[None]:
-    """Every key goes to the guest, Ctrl-C too; the terminal is put back afterwards."""
-    before = termios.tcgetattr(0)
-    tty.setraw(0)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(0, termios.TCSADRAIN, before)
