@@ -1,8 +1,9 @@
 """Probes: small CS6 packets over every link and path in use, stamped by the kernel at both ends.
 
 A probe leaves with TX_SCHED, before the sender's queues, and arrives with RX: what lies between is what the emulation
-did to it. All probes of a node share one socket. Their instants are random within their turns, so that no link is
-always probed in the same phase of something periodic (RFC 2330, 11.1).
+did to it. All probes of a node share one socket. The order of the targets is drawn anew for every round, and
+the instant within each turn: a link always probed in the same phase of something periodic, as the ticks are, would take
+the blame for it (RFC 2330, 11.1).
 """
 
 from __future__ import annotations
@@ -61,14 +62,14 @@ class Prober:
     """Sends and collects probes; an Activity of the loop. `sockets` by node name."""
 
     def __init__(self, targets: Sequence[Target], sockets: dict[str, socket.socket], until_ns: int) -> None:
-        self._targets = targets
         self._sockets = sockets
         self._until_ns = until_ns
         self._gap_ns = max(_PERIOD_NS // max(len(targets), 1), LEAST_GAP_NS)
         self._random = random.Random(1)  # noqa: S311 - phases, not secrets; the same in every run
+        self._order = list(targets)
         self._turn = -1
         self._due_ns = 0
-        self._next_turn()
+        self._next_turn(0)
         self._drained_ns = 0
         self._sent: list[tuple[int, int]] = []  # kind and index by probe number
         self._numbers: dict[str, list[int]] = {name: [] for name in sockets}  # probe number by socket's own counter
@@ -88,18 +89,20 @@ class Prober:
         self._newest: dict[int, int] = {}  # the probe that has arrived last, by path
 
     def due_ns(self) -> int | None:
-        return self._due_ns if self._targets and self._due_ns < self._until_ns else None
+        return self._due_ns if self._order and self._due_ns < self._until_ns else None
 
-    def _next_turn(self) -> None:
-        self._turn += 1
+    def _next_turn(self, turn: int) -> None:
+        if self._order and turn // len(self._order) > self._turn // len(self._order):
+            self._random.shuffle(self._order)
+        self._turn = turn
         self._due_ns = self._turn * self._gap_ns + self._random.randrange(self._gap_ns)
 
     def act(self, clock: Clock) -> None:
         now_ns = clock.now_ns()
         if now_ns - self._due_ns > _BEHIND_NS:
-            self._turn = now_ns // self._gap_ns
-        target = self._targets[self._turn % len(self._targets)]
-        self._next_turn()
+            self._next_turn(now_ns // self._gap_ns)
+        target = self._order[self._turn % len(self._order)]
+        self._next_turn(self._turn + 1)
         if target.address != _UNLEARNT and target.usable(now_ns):
             number = len(self._sent)
             self._sockets[target.sender].sendto(_PAYLOAD.pack(number, 0), target.address)

@@ -1,4 +1,4 @@
-"""testbed.emulation.probes: what a slow machine keeps from being probed delays no tick."""
+"""testbed.emulation.probes: every target in every phase; what a slow machine keeps from being probed delays no tick."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ class Sender:
     def __init__(self, clock: ManualClock, cost_ns: int, descriptor: int) -> None:
         self.clock, self.cost_ns, self.descriptor = clock, cost_ns, descriptor
         self.sent: list[tuple[str, int]] = []
+        self.times_ns: list[int] = []
 
     def fileno(self) -> int:
         return self.descriptor
@@ -29,6 +30,7 @@ class Sender:
     def sendto(self, payload: bytes, address: tuple[str, int]) -> None:
         self.clock.advance_ns(self.cost_ns)
         self.sent.append(address)
+        self.times_ns.append(self.clock.now_ns())
 
 
 class Ticks:
@@ -66,6 +68,16 @@ def test_every_target_has_its_turn_on_a_machine_that_keeps_up(descriptor: int) -
     assert len(sender.sent) == 5 * S // LEAST_GAP_NS
     assert {sender.sent.count((str(number), 1)) for number in range(TARGETS)} == {10}
     assert max(ticks.late_ns) == 0
+
+
+def test_no_target_keeps_to_a_phase_of_the_ticks(descriptor: int) -> None:
+    """Five rounds to a whole number of ticks: in a fixed order each target would see one hundredth of them for ever."""
+    sender, _ = probed(0, descriptor, until_ns=50 * S)
+    for number in range(TARGETS):
+        mine = [time for time, address in zip(sender.times_ns, sender.sent, strict=True) if address[0] == str(number)]
+        assert len(mine) == 100
+        quarters = [sum(time % (100 * MS) // (25 * MS) == quarter for time in mine) for quarter in range(4)]
+        assert min(quarters) >= 8  # of 25 on average; fewer would be one chance in 20,000 for each
 
 
 def test_turns_that_a_slow_machine_misses_stay_missed_and_no_tick_waits_for_them(descriptor: int) -> None:
