@@ -7,6 +7,7 @@ pyproj is imported when a track is first asked where it is, never on the emulati
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
@@ -99,6 +100,14 @@ class Track:
     def starting_at(self, start_ns: int) -> Track:
         """The track with its start at this UTC instant, if it has none of its own."""
         return self if self.start_ns is not None else replace(self, start_ns=start_ns)
+
+    @classmethod
+    def told(cls, document: Mapping[str, Any]) -> Track:
+        """A track from what `dataclasses.asdict` makes of one; raises ScenarioError for anything else."""
+        try:
+            return cls(**{**document, "waypoints": tuple(Waypoint(**point) for point in document["waypoints"])})
+        except (KeyError, TypeError) as error:
+            raise ScenarioError(f"track {str(document)[:80]}: not what describes one ({error})") from error
 
     def position(
         self, time_ns: NDArray[np.int64]

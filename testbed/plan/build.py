@@ -75,6 +75,7 @@ def build_plan(
     spared = {names[satellite] for satellite in used if geometry.backup_of(satellite)} | set(scenario.cells)
     stands = {user.name: _stands(user.site, start_ns) for user in scenario.terminals}
     places, jams = {user.name: user.site for user in scenario.terminals}, scenario.jams
+    tracks = {name: asdict(place) for name, place in places.items() if isinstance(place, Track)}
     return Plan(
         topology=scenario.name,
         start_ns=start_ns,
@@ -103,6 +104,7 @@ def build_plan(
             **provenance(scenario.name, catalogue, start_ns, duration_ns, step_ns),
             "title": scenario.title,
             **({"sovereignty": asdict(scenario.sovereignty)} if scenario.sovereignty else {}),
+            **({"tracks": tracks} if tracks else {}),
             "parameters": dict(scenario.parameters),
             "overheads": asdict(scenario.overheads),
             "seed": seed,

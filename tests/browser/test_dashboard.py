@@ -128,6 +128,10 @@ def test_a_live_run_is_shown_disturbed_and_judged(open_page: Opener, shown: Show
     until(lambda: page.text_content("#delays tbody td:nth-of-type(2)") == "17.25", "a measured delay")
     until(lambda: page.text_content("#delays tbody td:nth-of-type(3)") == "+100 µs", "its difference from the plan")
     assert page.evaluate("page.paths[0].budgetUsAt(1)") == 600  # three hops
+    here = "page.links.sites.get('ut-milano')[1]"  # Earth radii towards 90° E
+    first = page.evaluate(here)
+    shown.play(shown.played_s + 2.0)
+    until(lambda: 5e-6 < page.evaluate(here) - first < 5e-5, "the one from Milan on his way, 31 m a second")
     assert page.is_disabled("#play")
     assert "cannot be paused" in page.get_attribute("#play", "title")
 

@@ -207,12 +207,15 @@ def test_what_was_sent_and_how_runs_ended_in_words() -> None:
 
 def test_the_page_says_first_how_far_its_figures_can_be_relied_on(tmp_path: Path) -> None:
     good = summary_of(tmp_path, "a")
-    failed = good | {"verdict": "fail", "reasons": ["audit: late", "more"]}
+    short = good | {"verdict": "fail", "reasons": ["service: MOS"], "failed_checks": ["service:call"]}
+    failed = short | {"reasons": ["audit: late", "more"], "failed_checks": ["link-delay", "service:call"]}
     invalid = good | {"verdict": "invalid", "reasons": ["audit: starved"]}
     for outcomes, words in (
         ((good, good), "All 2 quiet runs passed"),
         ((good, failed), "1 of 2 quiet runs failed a check They are in the figures"),
-        ((good, invalid), "1 of 2 quiet runs cannot be judged They are in no figure"),
+        ((good, short), "A service fell short in 1 of 2 quiet runs All can be relied on"),
+        ((short, failed), "2 of 2 quiet runs failed a check"),
+        ((short, invalid), "1 of 2 quiet runs cannot be judged They are in no figure"),
         ((good, invalid), "one-quiet-s1: audit: starved"),
     ):
         rows = [(cell("one", seed=seed), each) for seed, each in enumerate(outcomes)]

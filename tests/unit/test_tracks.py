@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -197,6 +198,17 @@ def test_a_track_that_cannot_be_is_refused_in_one_line(change: dict[str, object]
         Track(**({"name": "x", "waypoints": (TARANTO, PORT_SAID), "speed_kn": 20.0} | change))  # type: ignore[arg-type]
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_track_comes_back_from_what_was_told_of_it() -> None:
+    track = Track("frigate", (Waypoint(40.0, 17.0), Waypoint(39.0, 18.0, 5.0)), 18.0, START_NS, turn="back")
+    assert Track.told(json.loads(json.dumps(asdict(track)))) == track
+
+
+@pytest.mark.parametrize("document", [{}, {"name": "a", "waypoints": [{"x": 1}]}, {"name": "a", "waypoints": 3}])
+def test_what_describes_no_track_is_refused(document: dict[str, object]) -> None:
+    with pytest.raises(ScenarioError, match=r"^track \{.*not what describes one"):
+        Track.told(document)
 
 
 def test_pyproj_is_imported_only_when_a_track_is_asked_where_it_is() -> None:

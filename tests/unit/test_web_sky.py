@@ -120,6 +120,19 @@ def test_the_page_gets_the_plans_delays() -> None:
     assert told["numbers"][0] == "ut-rome|NORAD44714"
 
 
+def test_who_moves_is_where_skyfields_geodesy_has_him_later() -> None:
+    """60 knots for a minute are one nautical mile, 1,852 m."""
+    sites = {site["name"]: site for site in scene(plan(), None)["sites"]}
+    assert "track" not in sites["ut-rome"]
+    track = sites["ut-milano"]["track"]
+    assert (track["t"][0], track["t"][-1]) == (0, plan().duration_ns / 1e9)
+    assert (track["latitude"][0], track["longitude"][0]) == (45.46, 9.19)
+    here, there = (wgs84.latlon(track["latitude"][at], track["longitude"][at]) for at in (0, -1))
+    moved_m = np.linalg.norm(np.array(there.itrs_xyz.m) - np.array(here.itrs_xyz.m))
+    assert moved_m == pytest.approx(60 * 1852 / 3600 * track["t"][-1], abs=2)  # a digit of the page is a metre
+    assert track["longitude"][-1] > track["longitude"][0]
+
+
 def test_a_cut_is_no_number() -> None:
     dark = plan().steps.copy()
     dark["up"][dark["time_ns"] == 5 * S] = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from run_fixture import make_files, make_plan
 
 from testbed.lab.web.sky import write_sky
 from testbed.orbits.catalogue import Catalogue, parse_catalogue
+from testbed.orbits.tracks import Track, Waypoint
 from testbed.plan.faults import INBOX
 from testbed.plan.model import Plan
 from testbed.report.results import make_report
@@ -33,7 +34,7 @@ def catalogue() -> Catalogue:
 
 
 def plan() -> Plan:
-    """The fixture's plan, its sites where they are."""
+    """The fixture's plan, its sites where they are; the one in Milan drives off."""
     made = make_plan()
     nodes = tuple(
         replace(node, latitude_deg=PLACES[node.name][0], longitude_deg=PLACES[node.name][1])
@@ -41,7 +42,9 @@ def plan() -> Plan:
         else node
         for node in made.nodes
     )
-    return replace(made, nodes=nodes)
+    milan, venice = Waypoint(*PLACES["ut-milano"]), Waypoint(45.44, 12.33)
+    track = Track("ut-milano", (milan, venice), 60.0, made.start_ns, kind="phone")
+    return replace(made, nodes=nodes, manifest=made.manifest | {"tracks": {track.name: asdict(track)}})
 
 
 def make_run(folder: Path) -> Plan:

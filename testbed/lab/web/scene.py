@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from testbed.emulation.audit import BUDGET
 from testbed.ground.constants import NS_PER_S, SLOT_NS, SLOT_PHASE_NS
 from testbed.lab.web.sky import Sky
+from testbed.orbits.tracks import Track
 from testbed.plan.expected import path_delay_ns
 from testbed.plan.model import Event, PathStep, Plan
 
@@ -23,6 +24,8 @@ MOST_LINKS: Final = 200
 """Assumption: of more links than these nobody picks one from a list; links of the ground are taken first."""
 
 _STEP_NS: Final = NS_PER_S // 4  # between two of them at least
+_TRACK_POINTS: Final = 200  # of a track, at most; the page goes straight between them,
+_TRACK_STEP_NS: Final = 5 * NS_PER_S  # and so far apart at least: an aircraft flies a kilometre
 
 
 def scene(plan: Plan, sky: Sky | None) -> dict[str, Any]:
@@ -59,12 +62,26 @@ def _slots(plan: Plan) -> dict[str, float] | None:
 
 
 def _sites(plan: Plan) -> list[dict[str, Any]]:
-    """What stands on the ground; a host stands where its terminal or router does."""
+    """What stands on the ground, or moves along its track; a host is where its terminal or router is."""
+    tracks = plan.manifest.get("tracks", {})
     return [
         {"name": node.name, "role": node.role, "latitude": node.latitude_deg, "longitude": node.longitude_deg}
+        | ({"track": _track(plan, Track.told(tracks[node.name]))} if node.name in tracks else {})
         for node in plan.nodes
         if node.role not in ("host", "satellite") and node.latitude_deg is not None and node.longitude_deg is not None
     ]
+
+
+def _track(plan: Plan, track: Track) -> dict[str, list[float]]:
+    """Where it is in the plan's time, evenly spread."""
+    count = max(2, min(_TRACK_POINTS, plan.duration_ns // _TRACK_STEP_NS))
+    times = np.linspace(0, plan.duration_ns, count)
+    latitude, longitude, _ = track.position(plan.start_ns + np.round(times * plan.speed).astype(np.int64))
+    return {
+        "t": (times / NS_PER_S).tolist(),
+        "latitude": latitude.round(5).tolist(),
+        "longitude": longitude.round(5).tolist(),
+    }
 
 
 def _path(plan: Plan, path: tuple[PathStep, ...]) -> dict[str, Any]:

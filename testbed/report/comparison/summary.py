@@ -32,6 +32,7 @@ def summarise(folder: Path, report: dict[str, Any]) -> dict[str, Any]:
     return {
         "verdict": report["verdict"],
         "reasons": report["reasons"][:5],
+        "failed_checks": [check["name"] for check in report["checks"] if not check["passed"]],
         "title": manifest.get("title", ""),
         "parameters": manifest.get("parameters", {}),
         "assumptions": report["assumptions"],

@@ -96,7 +96,7 @@ def _trial(cell: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
 
 
 def _cell(cell: Mapping[str, Any], outcome: Outcome) -> dict[str, Any]:
-    kept = ("verdict", "ended", "tries", "wall_s", "reasons", "error", "where", "start")
+    kept = ("verdict", "ended", "tries", "wall_s", "reasons", "failed_checks", "error", "where", "start")
     return {name: cell[name] for name in ("name", "system", "trial", "seed", "arguments")} | {
         name: outcome.get(name) for name in kept
     }

@@ -1,5 +1,6 @@
 // What serves now: the links of the paths, their satellites, and the sites, over the map.
 
+import { lastAt } from "./paths.js";
 import { vectorOf } from "./view.js";
 
 const LOOKS = {
@@ -21,7 +22,18 @@ export class Links {
     this.context = canvas.getContext("2d");
     this.scene = scene;
     this.sites = new Map(scene.sites.map((site) => [site.name, vectorOf(site.longitude, site.latitude)]));
+    this.moving = scene.sites.filter((site) => site.track);
     this.roles = new Map(scene.sites.map((site) => [site.name, site.role]));
+  }
+
+  // Ships, aircraft and phones to where they are at `t`.
+  move(t) {
+    for (const { name, track } of this.moving) {
+      const place = Math.min(Math.max(0, lastAt(track.t, t)), track.t.length - 2);
+      const part = Math.min((t - track.t[place]) / (track.t[place + 1] - track.t[place]), 1);
+      const [from, to] = [place, place + 1].map((at) => vectorOf(track.longitude[at], track.latitude[at]));
+      this.sites.set(name, from.map((value, axis) => value + part * (to[axis] - value)));
+    }
   }
 
   // The hops in use at `t`: [a, b, kind], each once.
@@ -93,7 +105,7 @@ export class Links {
     context.stroke();
     if (kind !== "fibre" && !dark) {
       context.setLineDash([3, 21]);
-      context.lineDashOffset = -(t * 30) % 24;
+      context.lineDashOffset = -(t * 8) % 24;
       context.strokeStyle = "#ffffff";
       context.lineWidth = 2;
       context.stroke();

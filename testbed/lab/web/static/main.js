@@ -11,10 +11,11 @@ import { Sky } from "./sky.js";
 import { Stars } from "./stars.js";
 import { View } from "./view.js";
 
-const WORDS_MS = 250; // between two paintings of words and chart
+const WORDS_MS = 500; // between two paintings of words and chart
 const ORBITAL_RADII_S = 0.0012; // Earth radii that a low satellite flies in a second
-const STEP_PX = 0.2; // what moves less is not worth a painting: the run on this machine needs its processors
-const LEAST_FPS = 20;
+const STEP_PX = 0.4; // half a pixel is no hop to the eye; more paintings would take processors that the run needs
+const LEAST_FPS = 4;
+const MOST_FPS = 60;
 const SPEEDS = [0.25, 0.5, 1, 2, 5, 10, 30, 60];
 const WHY_NOT_LIVE = "A live run cannot be paused or sped up: its packets are real. Afterwards the page replays it.";
 
@@ -30,7 +31,7 @@ class Page {
     this.land = new Land(get("#land"), coast);
     this.stars = new Stars(get("#sky"));
     this.links = new Links(get("#links"), scene);
-    this.view = new View(get("#map"), () => (this.turned = true));
+    this.view = new View(get("#map"), () => this.#turn());
     this.delays = new Delays(this.paths);
     this.flows = new Flows(scene);
     this.events = new Events(scene);
@@ -40,12 +41,11 @@ class Page {
     this.fitted = false;
     this.turned = true;
     this.paintedMs = this.wordedMs = 0;
-    this.frames = []; // milliseconds between paintings, the latest thousand
+    this.frames = []; // between two paintings, the latest thousand: [milliseconds, pixels that a satellite moves]
     this.#words();
     this.#controls();
     this.#resize();
     new ResizeObserver(() => this.#resize()).observe(get("#map"));
-    requestAnimationFrame((ms) => this.#frame(ms));
   }
 
   // ---- what the run says
@@ -110,15 +110,30 @@ class Page {
 
   // ---- painting
 
+  // At the next frame of the screen.
+  #soon() {
+    if (this.asked) return;
+    this.asked = true;
+    requestAnimationFrame((ms) => this.#frame(ms));
+  }
+
+  #turn() {
+    this.turned = true;
+    this.#soon();
+  }
+
   #frame(ms) {
-    requestAnimationFrame((next) => this.#frame(next));
+    this.asked = false;
     const t = this.clock.tick();
     const rate = this.clock.live || this.clock.playing ? this.clock.rate * this.scene.speed : 0;
-    const fps = Math.max(LEAST_FPS, (this.view.scale * ORBITAL_RADII_S * rate) / STEP_PX);
-    if (!this.turned && ms - this.paintedMs < 1000 / fps - 4) return;
-    if (this.paintedMs) this.frames = [...this.frames.slice(-999), ms - this.paintedMs];
+    const pixelsS = this.view.scale * ORBITAL_RADII_S * rate;
+    const passedMs = ms - this.paintedMs;
+    if (this.paintedMs) this.frames = [...this.frames.slice(-999), [passedMs, (passedMs / 1000) * pixelsS]];
     this.paintedMs = ms;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.#soon(), 1000 / Math.min(Math.max(pixelsS / STEP_PX, LEAST_FPS), MOST_FPS));
     const between = this.sky && this.sky.around(t);
+    this.links.move(t);
     const serving = this.links.serving(this.paths, t, this.sky, between);
     if (!this.fitted && (between || !this.sky)) {
       this.fitted = true;
@@ -187,7 +202,10 @@ class Page {
       this.clock.rate = parseFloat(event.target.value);
     });
     get("#play").addEventListener("click", () => this.clock.toggle());
-    get("#seek").addEventListener("input", (event) => this.clock.seek(event.target.value * this.scene.duration_s));
+    get("#seek").addEventListener("input", (event) => {
+      this.clock.seek(event.target.value * this.scene.duration_s);
+      this.#soon();
+    });
     get("#seek").addEventListener("change", (event) => event.target.blur());
     get("#nearer").addEventListener("click", () => this.view.zoom(1.5));
     get("#farther").addEventListener("click", () => this.view.zoom(1 / 1.5));
@@ -219,9 +237,9 @@ class Page {
       canvas.height = Math.round(height * this.ratio);
     }
     this.view.resize(width, height);
-    this.turned = true;
     this.fitted = false;
     this.chart.resize();
+    this.#turn();
   }
 }
 
