@@ -144,10 +144,10 @@ def _exit_code(rows: Sequence[tuple[Mapping[str, Any], Outcome]]) -> int:
 def _executor(address: str) -> Any:
     """A Dask cluster's executor; raises InputError."""
     try:
-        from distributed import Client  # type: ignore[import-not-found,unused-ignore]
+        from distributed import Client
     except ImportError:
         raise InputError("--scheduler needs Dask: run '.venv/bin/pip install distributed'") from None
     try:
-        return Client(address, timeout=10).get_executor()
+        return Client(address, timeout=10).get_executor()  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
         raise InputError(f"--scheduler {address}: no Dask scheduler answers there ({error})") from None
