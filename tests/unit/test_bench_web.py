@@ -10,10 +10,10 @@ from testbed.bench.web import WORSE, judge
 
 
 def audit(p50: float, late: int = 0) -> dict[str, Any]:
-    """Two paths, the second the worse, and one that nothing arrived on."""
-    worst = {"p50": p50, "p90": 2 * p50}
+    """Two paths, one worse than the mean and one better, and one that nothing arrived on."""
+    better, worse = ({"p50": share * p50, "p90": 2 * share * p50} for share in (0.8, 1.2))
     return {
-        "paths": [{"error_us": {"p50": 1.0, "p90": 1.0}}, {"error_us": worst}, {"error_us": None}],
+        "paths": [{"error_us": better}, {"error_us": worse}, {"error_us": None}],
         "late_ticks": late,
     }
 
