@@ -24,7 +24,12 @@ CONSTELLATIONS: Final = {"first": STARLINK_GEN1[:1], "all": STARLINK_2026, "ital
 """1,584, 9,813 and 120 satellites."""
 
 PARAMETERS: tuple[Parameter, ...] = (
-    Choice("constellation", "first", "which shells: Starlink's first, all of 2026, a small one", tuple(CONSTELLATIONS)),
+    Choice(
+        "constellation",
+        "first",
+        "which shells: Starlink's first; all, or a --catalogue; a small one",
+        tuple(CONSTELLATIONS),
+    ),
     Text("a", "41.90,12.49", "one place, degrees north and east; Rome", "LAT,LON"),
     Text("b", "40.71,-74.01", "the other place; New York", "LAT,LON"),
 )
@@ -38,9 +43,6 @@ SOVEREIGNTY = Sovereignty(
 )
 
 ASSUMPTIONS = (
-    "routes are fixed: across the planes first, then along the plane, each the shorter way round",
-    "links are the +grid of each shell; shells are not joined",
-    "a delay is changed when it would leave the orbits' by more than 5 µs",
     "the ends are satellites near the two places at the start, of each shell the two with the shortest way, for all of "
     "the plan",
     "there are no terminals, gateways and flows: the audit's probes are the pings",
@@ -60,6 +62,7 @@ def scenario(**parameters: str) -> Shells:
         parameters=values,
         assumptions=ASSUMPTIONS,
         sovereignty=SOVEREIGNTY,
+        catalogued=values["constellation"] == "all",
     )
 
 

@@ -1,21 +1,20 @@
-"""The plan of whole constellations: every satellite a router, +grid links between them, any two of a shell in reach."""
+"""The plan of whole constellations: every satellite a router, links between them, delays as their orbits say."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import accumulate, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from testbed.ground.constants import NS_PER_S, SPEED_OF_LIGHT_M_S, WGS84_A_M
 from testbed.ground.errors import PlanError
-from testbed.orbits.grid import Grid
 from testbed.orbits.propagate import Ephemeris
-from testbed.orbits.walker import Shell, walker_catalogue
+from testbed.orbits.walker import Shell
+from testbed.plan.fabric import Fabric
 from testbed.plan.manifest import provenance
 from testbed.plan.model import NUMBER_BITS, STEP_DTYPE, Link, Node, PathStep, Plan, Route
+from testbed.plan.walker_routes import walker_fabric
 
 ISL_BPS = 10_000_000_000
 """Assumption: a laser link is no bottleneck here; Starlink's carry up to 100 Gbit/s."""
@@ -31,34 +30,6 @@ _GOLDEN = (5**0.5 - 1) / 2
 Ints = NDArray[np.int64]
 
 
-@dataclass(frozen=True)
-class _Numbers:
-    """Numbers of satellites as bit fields: shell, plane, slot, each as wide as the constellation needs."""
-
-    plane_bits: int
-    slot_bits: int
-
-    @classmethod
-    def of(cls, shells: Sequence[Shell]) -> _Numbers:
-        plane_bits = max(shell.planes - 1 for shell in shells).bit_length()
-        slot_bits = max(shell.per_plane - 1 for shell in shells).bit_length()
-        if (len(shells) - 1).bit_length() + plane_bits + slot_bits > NUMBER_BITS:
-            raise PlanError(f"{len(shells)} shells need more than 2^{NUMBER_BITS} numbers: take fewer or smaller ones")
-        return cls(plane_bits, slot_bits)
-
-    def number(self, shell: int, plane: int, slot: int) -> int:
-        return (shell << self.plane_bits | plane) << self.slot_bits | slot
-
-    def blocks(self, first: int, last: int) -> Iterable[str]:
-        """The fewest blocks that hold the numbers from `first` to `last`, both included."""
-        while first <= last:
-            size = first & -first or 1 << NUMBER_BITS
-            while size > last - first + 1:
-                size >>= 1
-            yield f"{first}/{NUMBER_BITS - size.bit_length() + 1}"
-            first += size
-
-
 def build_mesh_plan(
     shells: Sequence[Shell],
     start_ns: int,
@@ -69,76 +40,52 @@ def build_mesh_plan(
     pairs: Iterable[tuple[str, str]] = (),
     name: str = "mesh",
 ) -> Plan:
-    """All satellites of the shells with +grid links within each shell, from `start_ns` (UTC since 1970) on.
+    """All satellites of the shells with +grid links within each shell, from `start_ns` (UTC since 1970) on; as
+    `fabric_plan`."""
+    fabric = walker_fabric(shells, start_ns, duration_ns)
+    return fabric_plan(fabric, step_ns=step_ns, tolerance_ns=tolerance_ns, pairs=pairs, name=name)
+
+
+def fabric_plan(
+    fabric: Fabric,
+    *,
+    step_ns: int = 100_000_000,
+    tolerance_ns: int = TOLERANCE_NS,
+    pairs: Iterable[tuple[str, str]] = (),
+    name: str = "mesh",
+) -> Plan:
+    """The network over the time of its ephemeris.
 
     A link's delay is changed only when it would leave the orbits' by more than `tolerance_ns`, at multiples of
     `step_ns`. pairs: satellites whose ways to each other become the plan's paths, there and back.
     Raises PlanError for a step so long that a delay moves by more than a quarter of the tolerance in it.
     """
-    catalogue = walker_catalogue(shells, start_ns, source="built-in shells")
-    numbers = _Numbers.of(shells)
-    firsts = list(accumulate((len(shell) for shell in shells), initial=0))
-    names = catalogue.node_names
-    nodes, routes, ends = [], [], []
-    for place, (shell, first) in enumerate(zip(shells, firsts, strict=False)):
-        grid = Grid(shell)
-        ends.append(grid.links() + first)
-        for plane in range(shell.planes):
-            for slot in range(shell.per_plane):
-                number = numbers.number(place, plane, slot)
-                nodes.append(Node(names[first + grid.index(plane, slot)], "satellite", number=number))
-                for block, neighbour in _routes(grid, numbers, place, plane, slot):
-                    via = names[first + grid.index(*neighbour)]
-                    routes.append(Route(0, nodes[-1].name, block, via))
-    couples = np.concatenate(ends)
+    catalogue, ephemeris, names = fabric.catalogue, fabric.ephemeris, fabric.catalogue.node_names
     links = tuple(
-        Link(names[a], names[b], "isl", 0) for first, second in couples for a, b in ((first, second), (second, first))
+        Link(names[a], names[b], "isl", 0)
+        for first, second in fabric.couples
+        for a, b in ((first, second), (second, first))
     )
-    ephemeris = Ephemeris(catalogue, start_ns, duration_ns)
     return Plan(
         topology=name,
-        start_ns=start_ns,
-        duration_ns=duration_ns,
-        satellites=len(catalogue),
-        nodes=tuple(nodes),
+        start_ns=ephemeris.start_ns,
+        duration_ns=ephemeris.duration_ns,
+        satellites=len(catalogue) - len(ephemeris.failed),
+        nodes=fabric.nodes,
         links=links,
         lans=(),
-        routes=tuple(sorted(routes, key=lambda route: route.node)),
+        routes=tuple(sorted(fabric.routes, key=lambda route: route.node)),
         events=(),
-        paths=_paths(pairs, nodes, routes),
-        steps=_steps(ephemeris, couples, step_ns, tolerance_ns),
-        assumptions=("inter-satellite links have no bottleneck and no loss",),
-        manifest=provenance(name, catalogue, start_ns, duration_ns, step_ns) | {"tolerance_ns": tolerance_ns},
+        paths=_paths(pairs, fabric.nodes, fabric.routes),
+        steps=_steps(ephemeris, fabric.couples, step_ns, tolerance_ns),
+        assumptions=(
+            *fabric.assumptions,
+            f"a delay is changed when it would leave the orbits' by more than {tolerance_ns / 1e3:g} µs",
+            "inter-satellite links have no bottleneck and no loss",
+        ),
+        manifest=provenance(name, catalogue, ephemeris.start_ns, ephemeris.duration_ns, step_ns)
+        | {"tolerance_ns": tolerance_ns},
     )
-
-
-def _routes(grid: Grid, numbers: _Numbers, place: int, plane: int, slot: int) -> Iterable[tuple[str, tuple[int, int]]]:
-    """(block, neighbour) for a satellite: first across the planes, then along its own, each the shorter way round."""
-    shell = grid.shell
-    own = range(shell.planes)
-    has_east = grid.ring or plane < shell.planes - 1
-    if has_east:  # the whole shell, unless a longer block says otherwise
-        length = NUMBER_BITS - numbers.plane_bits - numbers.slot_bits
-        yield f"{numbers.number(place, 0, 0)}/{length}", grid.east(plane, slot)
-    west = [other for other in own if other != plane and not grid.goes_east(plane, other)]
-    for first, last in _runs(west):
-        begin, end = numbers.number(place, first, 0), numbers.number(place, last + 1, 0) - 1
-        yield from ((block, grid.west(plane, slot)) for block in numbers.blocks(begin, end))
-    if shell.per_plane > 1:
-        begin, end = numbers.number(place, plane, 0), numbers.number(place, plane + 1, 0) - 1
-        yield from ((block, grid.ahead(plane, slot)) for block in numbers.blocks(begin, end))
-        back = [other for other in range(shell.per_plane) if other != slot and not grid.goes_ahead(slot, other)]
-        for first, last in _runs(back):
-            begin, end = numbers.number(place, plane, first), numbers.number(place, plane, last)
-            yield from ((block, grid.behind(plane, slot)) for block in numbers.blocks(begin, end))
-
-
-def _runs(sorted_values: Sequence[int]) -> Iterable[tuple[int, int]]:
-    """First and last of each run of consecutive integers."""
-    cuts = [place for place, (a, b) in enumerate(pairwise(sorted_values), 1) if b != a + 1]
-    for begin, end in pairwise([0, *cuts, len(sorted_values)]):
-        if begin < end:
-            yield sorted_values[begin], sorted_values[end - 1]
 
 
 def _paths(

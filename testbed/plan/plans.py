@@ -25,17 +25,26 @@ def make(asked: Asked, request: Request) -> Plan:
     """
     if isinstance(asked, Multihomed):
         return merged(asked, _parts(asked, request))
-    if not isinstance(asked, Scenario) and (request.catalogues or request.select):
-        why = "brings its own shells" if isinstance(asked, Shells) else "has no orbits"
-        raise PlanError(f"topology {asked.name} {why}: leave out --catalogue and --select")
-    if isinstance(asked, Shells):
+    given = bool(request.catalogues or request.select)
+    if isinstance(asked, Shells) and not (given and asked.catalogued):
+        if given:
+            raise PlanError(
+                f"topology {asked.name} brings its own shells: leave out --catalogue and --select, or add "
+                "-p constellation=all"
+            )
         return shells_plan(asked, request.start_ns, request.duration_ns, request.step_ns, request.seed)
+    if not isinstance(asked, Scenario | Shells) and given:
+        raise PlanError(f"topology {asked.name} has no orbits: leave out --catalogue and --select")
     if isinstance(asked, Terrestrial):
         return terrestrial_plan(asked, request.start_ns, request.duration_ns, request.seed)
     if isinstance(asked, Replay):
         return replay_plan(asked, request.start_ns, request.duration_ns, request.step_ns, request.seed)
-    satellites, start_ns = elements(catalogues(asked, request), request.start_ns, request.select)
-    plan = build_plan(asked, satellites, start_ns, request.duration_ns, request.step_ns, request.seed)
+    asked_for = request.catalogues if isinstance(asked, Shells) else catalogues(asked, request)
+    satellites, start_ns = elements(asked_for, request.start_ns, request.select)
+    if isinstance(asked, Shells):
+        plan = shells_plan(asked, start_ns, request.duration_ns, request.step_ns, request.seed, satellites)
+    else:
+        plan = build_plan(asked, satellites, start_ns, request.duration_ns, request.step_ns, request.seed)
     assumptions = dict.fromkeys(part.assumption for part in satellites.parts if part.assumption)
     return replace(
         plan,

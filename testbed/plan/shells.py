@@ -1,4 +1,4 @@
-"""What a topology asks for whose network is a whole constellation: shells, and two places to reach each other over it.
+"""What a topology asks for whose network is a whole constellation: its satellites, and two places to reach each other.
 
 Every satellite is there, with the links of its shell; the ends are the satellites above the two places, not the places.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from itertools import product
+from itertools import chain, product
 from math import isfinite
 from typing import Any, Final
 
@@ -16,23 +16,30 @@ import numpy as np
 
 from testbed.ground.constants import NS_PER_S
 from testbed.ground.errors import PlanError
-from testbed.orbits.propagate import Ephemeris
+from testbed.orbits.catalogue import Catalogue
 from testbed.orbits.sites import Site
 from testbed.orbits.visibility import range_elevation
-from testbed.orbits.walker import Shell, walker_catalogue
+from testbed.orbits.walker import Shell
+from testbed.plan.catalogued import INSTANTS, catalogued_fabric, routes_towards
 from testbed.plan.expected import path_delay_ns
-from testbed.plan.mesh import build_mesh_plan
+from testbed.plan.fabric import Fabric
+from testbed.plan.mesh import TOLERANCE_NS, fabric_plan
 from testbed.plan.model import PathStep, Plan
 from testbed.plan.sovereignty import Sovereignty
+from testbed.plan.walker_routes import walker_fabric
+
+_CATALOGUED_TOLERANCE_NS: Final = 20_000
+"""Real planes lie up to 45° apart: a link between two moves by up to 32 µs/s, and in a step of 100 ms by no more than a
+quarter of this."""
 
 _NEAREST: Final = 4  # satellites of a shell near a place, of which one is its end: some fly north, some south
-_INSTANTS: Final = 8  # at which a way must be lit
 
 
 @dataclass(frozen=True)
 class Shells:
-    """Whole shells. places: two; of each shell the two satellites near them exchange
-    packets that have the shortest way."""
+    """Whole shells, or instead of them a catalogue, if one is given and `catalogued` allows it. places: two; of each
+    shell the two satellites near them exchange packets that have the shortest way.
+    """
 
     name: str
     title: str
@@ -41,21 +48,30 @@ class Shells:
     parameters: dict[str, Any] = field(default_factory=dict)
     assumptions: tuple[str, ...] = ()
     sovereignty: Sovereignty | None = None
+    catalogued: bool = False
 
 
-def shells_plan(asked: Shells, start_ns: int | None, duration_ns: int, step_ns: int, seed: int) -> Plan:
-    """The plan from `start_ns` on (UTC since 1970; None: now); raises PlanError."""
+def shells_plan(
+    asked: Shells,
+    start_ns: int | None,
+    duration_ns: int,
+    step_ns: int,
+    seed: int,
+    catalogue: Catalogue | None = None,
+) -> Plan:
+    """The plan from `start_ns` on (UTC since 1970; None: now); raises PlanError. catalogue: instead of the shells."""
     if start_ns is None:
         start_ns = time.time_ns() // NS_PER_S * NS_PER_S
-    candidates = tuple(_above(asked, start_ns))
-    plan = build_mesh_plan(
-        asked.shells,
-        start_ns,
-        duration_ns,
-        step_ns=step_ns,
-        pairs=[pair for one in candidates for pair in one],
-        name=asked.name,
-    )
+    if catalogue is None:
+        fabric = walker_fabric(asked.shells, start_ns, duration_ns)
+        candidates, tolerance_ns = tuple(_above(fabric, asked.places)), TOLERANCE_NS
+    else:
+        fabric = catalogued_fabric(catalogue, start_ns, duration_ns)
+        candidates, tolerance_ns = tuple(_above(fabric, asked.places)), _CATALOGUED_TOLERANCE_NS
+        fabric = routes_towards(fabric, [*chain(*chain(*candidates))])
+    names = fabric.catalogue.node_names
+    pairs = [(names[near], names[far]) for one in candidates for near, far in one]
+    plan = fabric_plan(fabric, step_ns=step_ns, tolerance_ns=tolerance_ns, pairs=pairs, name=asked.name)
     paths = _best(plan, candidates)
     if not paths:
         places = " and ".join(f"{place.latitude_deg:g},{place.longitude_deg:g}" for place in asked.places)
@@ -64,7 +80,7 @@ def shells_plan(asked: Shells, start_ns: int | None, duration_ns: int, step_ns: 
         "title": asked.title,
         **({"sovereignty": asdict(asked.sovereignty)} if asked.sovereignty else {}),
         "parameters": dict(asked.parameters),
-        "shells": [asdict(shell) for shell in asked.shells],
+        **({"shells": [asdict(shell) for shell in asked.shells]} if catalogue is None else {}),
         "seed": seed,
     }
     return replace(
@@ -72,20 +88,18 @@ def shells_plan(asked: Shells, start_ns: int | None, duration_ns: int, step_ns: 
     )
 
 
-def _above(asked: Shells, start_ns: int) -> Iterator[list[tuple[str, str]]]:
+def _above(fabric: Fabric, places: Sequence[Site]) -> Iterator[list[tuple[int, int]]]:
     """Of each shell: each of the satellites nearest to one place at the start with each of those near the other."""
-    for shell in asked.shells:
-        catalogue = walker_catalogue([shell], start_ns, source="built-in shells")
-        times = np.array([start_ns], dtype=np.int64)
-        range_m, _ = range_elevation(asked.places, Ephemeris(catalogue, start_ns, NS_PER_S), times)
-        nearest = np.argsort(range_m[0], axis=1)[:, :_NEAREST].tolist()
-        near, far = ([catalogue.node_names[number] for number in numbers] for numbers in nearest)
+    times = np.array([fabric.ephemeris.start_ns], dtype=np.int64)
+    for group in fabric.groups:
+        range_m, _ = range_elevation(places, fabric.ephemeris, times, group)
+        near, far = group[np.argsort(range_m[0], axis=1)[:, :_NEAREST]].tolist()
         yield [pair for pair in product(near, far) if pair[0] != pair[1]]
 
 
-def _best(plan: Plan, candidates: Sequence[Sequence[tuple[str, str]]]) -> tuple[tuple[PathStep, ...], ...]:
+def _best(plan: Plan, candidates: Sequence[Sequence[tuple[int, int]]]) -> tuple[tuple[PathStep, ...], ...]:
     """Of each shell the pair with the least round trip whose links stay lit, there and back."""
-    times = np.linspace(0, plan.duration_ns, _INSTANTS, endpoint=False).astype(np.int64)
+    times = np.linspace(0, plan.duration_ns, INSTANTS, endpoint=False).astype(np.int64)
     ways = iter(plan.paths)
     found: list[tuple[PathStep, ...]] = []
     for pairs in candidates:
