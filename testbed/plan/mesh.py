@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from testbed.ground.constants import NS_PER_S, SPEED_OF_LIGHT_M_S, WGS84_A_M
+from testbed.ground.constants import NS_PER_S, SPEED_OF_LIGHT_M_S
 from testbed.ground.errors import PlanError
+from testbed.orbits.lasers import Lasers, lit
 from testbed.orbits.propagate import Ephemeris
 from testbed.orbits.walker import Shell
 from testbed.plan.fabric import Fabric
@@ -18,9 +19,6 @@ from testbed.plan.walker_routes import walker_fabric
 
 ISL_BPS = 10_000_000_000
 """Assumption: a laser link is no bottleneck here; Starlink's carry up to 100 Gbit/s."""
-
-GRAZING_M = 80_000.0
-"""Assumption: below this altitude the atmosphere cuts a laser beam."""
 
 TOLERANCE_NS = 5_000
 _MARGIN = 0.24  # share of the tolerance for what a delay moves within one step; the rest is for its rounding
@@ -130,7 +128,7 @@ def _steps(ephemeris: Ephemeris, couples: Ints, step_ns: int, tolerance_ns: int)
     last: tuple[Ints, NDArray[np.bool_], NDArray[np.float64]] | None = None
     for begin in range(0, len(times), per_block):
         block = times[begin : begin + per_block]
-        range_m, up = _geometry(ephemeris, couples, ephemeris.start_ns + block)
+        range_m, up = lit(ephemeris, couples, ephemeris.start_ns + block, Lasers())
         delay_ns = range_m * (NS_PER_S / SPEED_OF_LIGHT_M_S)
         if last is not None:
             delay_ns = np.vstack([last[2], delay_ns])
@@ -152,24 +150,13 @@ def _steps(ephemeris: Ephemeris, couples: Ints, step_ns: int, tolerance_ns: int)
         held_ns = np.rint(level[at, link] * width_ns + offset_ns[link]).astype(np.int64)
         rows.append((link, block[at], held_ns, up[at, link], range_m[at, link]))
         last = level[-1:], up[-1:], delay_ns[-1:]
-    link, time_ns, held, lit, metres = (np.concatenate(column) for column in zip(*rows, strict=True))
+    link, time_ns, held, on, metres = (np.concatenate(column) for column in zip(*rows, strict=True))
     order = np.lexsort((time_ns, link))
     one_way = np.zeros(len(order), STEP_DTYPE)
     one_way["link"], one_way["time_ns"], one_way["delay_ns"] = 2 * link[order], time_ns[order], held[order]
-    one_way["up"], one_way["range_m"] = lit[order], metres[order]
+    one_way["up"], one_way["range_m"] = on[order], metres[order]
     one_way["rate_bps"], one_way["elevation_deg"] = ISL_BPS, np.nan
     back = one_way.copy()
     back["link"] += 1
     both = np.concatenate([one_way, back])
     return both[np.argsort(both["link"], kind="stable")]
-
-
-def _geometry(ephemeris: Ephemeris, couples: Ints, time_ns: Ints) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Range in metres and whether the line of sight clears the atmosphere, each (n_times, n_couples)."""
-    position_m = ephemeris.position_m(time_ns)
-    near, line = position_m[:, couples[:, 0]], position_m[:, couples[:, 1]] - position_m[:, couples[:, 0]]
-    square = np.einsum("tlk,tlk->tl", line, line)
-    share = np.clip(-np.einsum("tlk,tlk->tl", near, line) / square, 0.0, 1.0)  # of the line, to its lowest point
-    lowest = near + share[..., None] * line
-    height_m = np.sqrt(np.einsum("tlk,tlk->tl", lowest, lowest)) - WGS84_A_M
-    return np.sqrt(square), height_m >= GRAZING_M
