@@ -71,4 +71,5 @@ def test_alerts_sms_and_calls_pass_an_overloaded_beam(tmp_path: Path) -> None:
         waited_ms = documents["one_way_delay_ms"]["p50"]
         assert all(flow["one_way_delay_ms"]["p50"] < waited_ms - 40 for flow in found.values())
         pages_ms = (flows[0].parts - 1) / flows[0].rate_pps * 1e3
-        assert pages_ms + 40 <= delivery["time_ms"]["p50"] < pages_ms + 40 + 60
+        # Of the pages of an alert the first may leave later after its time than the last.
+        assert pages_ms + 40 - 5 <= delivery["time_ms"]["p50"] < pages_ms + 40 + 60
