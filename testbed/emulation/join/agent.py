@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import threading
@@ -16,7 +17,7 @@ import tty
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -32,6 +33,8 @@ from testbed.emulation.player import Player
 from testbed.emulation.shared import shared
 from testbed.emulation.wiring import Wiring
 from testbed.ground.joining import CONSOLE, DOOR, nearest
+
+_CHUNK: Final = 64  # signals at a time
 
 
 class Joining:
@@ -73,6 +76,17 @@ class Joining:
             (self._folder / DOOR).unlink(missing_ok=True)
 
 
+def _woken_by_signals() -> int:
+    """A descriptor that any signal makes readable.
+
+    Handlers run in the main thread. The kernel may give a signal to another, and then nothing else would end the system
+    call that the main thread waits in.
+    """
+    here, there = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.set_wakeup_fd(there, warn_on_full_buffer=False)
+    return here
+
+
 class _Ended(BaseException):
     """The run has ended, or the runner has died."""
 
@@ -96,10 +110,15 @@ class _Agent:
         signal.signal(signal.SIGINT, lambda *_: None)  # not ignored: the commands would inherit that
         try:
             die_with_parent(self._runner, signal.SIGTERM)  # not at once: it has others to take along
+            wake = _woken_by_signals()
             if door is not None:
                 while True:
-                    self._meet(door.accept()[0])
-            Mux(console, on_open=self._meet).run()
+                    readable, _, _ = select.select([door.fileno(), wake], [], [])
+                    if wake in readable:
+                        os.read(wake, _CHUNK)
+                    if door.fileno() in readable:
+                        self._meet(door.accept()[0])
+            Mux(console, on_open=self._meet).run(wake=wake)
         except _Ended:
             pass
         finally:

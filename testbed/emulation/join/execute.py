@@ -35,6 +35,7 @@ class Execution:
         self._input = -1  # a pipe, or the terminal
         self._lock = threading.Lock()  # of the input, which one thread writes and another closes
         self._over = False
+        self._ended = False
 
     def run(self) -> None:
         """Start it, pass on what it says, tell its exit code."""
@@ -58,6 +59,8 @@ class Execution:
             for copier in copiers:  # what it has started may still hold its output
                 copier.join()
             self._over = True
+            if self._ended:  # not by itself: the conversation just ends
+                return
             with suppress(HungUp):
                 self._talk.tell(frames.EXIT, frames.NUMBER.pack(code if code >= 0 else 128 - code))
 
@@ -66,6 +69,7 @@ class Execution:
         process = self._process
         if process is None or self._over:
             return
+        self._ended = True
         for number in (signal.SIGHUP, signal.SIGTERM):
             _signal_session(process.pid, number)
         with suppress(subprocess.TimeoutExpired):

@@ -41,27 +41,31 @@ class Mux:
         self._writes = False  # is the stream watched for room?
         self._selector = selectors.DefaultSelector()
 
-    def run(self, stop: int = -1) -> None:
-        """Pass on, until the stream ends or the descriptor `stop` becomes readable."""
+    def run(self, stop: int = -1, wake: int = -1) -> None:
+        """Pass on, until the stream ends or the descriptor `stop` becomes readable. `wake`: one that signals make
+        readable, so that their handlers run; emptied here."""
         with self._selector:
             self._selector.register(self._stream, selectors.EVENT_READ)
-            if stop >= 0:
-                self._selector.register(stop, selectors.EVENT_READ)
+            for descriptor in (stop, wake):
+                if descriptor >= 0:
+                    self._selector.register(descriptor, selectors.EVENT_READ)
             if self._listener is not None:
                 self._listener.setblocking(False)
                 self._selector.register(self._listener, selectors.EVENT_READ)
             try:
-                self._serve(stop)
+                self._serve(stop, wake)
             finally:
                 for sock in self._sockets.values():
                     sock.close()
 
-    def _serve(self, stop: int) -> None:
+    def _serve(self, stop: int, wake: int) -> None:
         while True:
             for key, events in self._selector.select():
                 if key.fd == stop:
                     return
-                if key.fd == self._stream:
+                if key.fd == wake:
+                    os.read(wake, _CHUNK)
+                elif key.fd == self._stream:
                     if events & selectors.EVENT_WRITE:
                         self._push()
                     if events & selectors.EVENT_READ and not self._hear():
