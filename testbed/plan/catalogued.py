@@ -56,7 +56,8 @@ def catalogued_fabric(catalogue: Catalogue, start_ns: int, duration_ns: int) -> 
             "routes lead to the ends of the paths alone, the shortest way at the start over links that stay lit",
         ),
     )
-    groups = tuple(_largest(_graph(fabric), shell.satellites()) for shell in found.shells)
+    graph = _graph(fabric)
+    groups = tuple(_largest(graph, shell.satellites()) for shell in found.shells)
     if all(len(group) < 2 for group in groups):
         raise PlanError(f"{catalogue.source}: no two of its satellites stay linked: choose a larger constellation")
     return replace(fabric, groups=groups)

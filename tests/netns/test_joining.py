@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import pty
@@ -45,6 +46,12 @@ class Lab:
         (self.folder / LIVE).write_text(json.dumps({"pid": os.getpid(), "namespaces": {}}))
         self._joining.started(time.time_ns() - 5 * 10**9)
         stack.callback(self.end)
+
+    @property
+    def agent(self) -> int:
+        """The process that those who join talk to."""
+        assert self._joining._child is not None
+        return self._joining._child._pid
 
     def end(self) -> None:
         """What the runner does at its end."""
@@ -160,6 +167,23 @@ def test_a_command_ends_with_the_run(ending: Lab) -> None:
     assert (client.returncode, b"the run has ended" in said) == (4, True)
     assert gone(mark)
     assert not (ending.folder / "join").exists()
+
+
+def test_its_signal_wakes_it_whichever_thread_the_kernel_gives_it_to(ending: Lab) -> None:
+    """The main thread waits in a system call that a signal to another thread does not end."""
+    mark = f"34.{os.getpid()}"
+    with subprocess.Popen(
+        [sys.executable, "-m", "testbed", "exec", ending.folder, "rome", "--", "sh", "-c", f"echo on; sleep {mark}"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(),
+    ) as client:  # fmt: skip
+        assert client.stdout is not None
+        assert client.stdout.readline() == b"on\n"
+        agent = ending.agent
+        other = max(int(thread.name) for thread in Path(f"/proc/{agent}/task").iterdir() if int(thread.name) != agent)
+        assert ctypes.CDLL(None).tgkill(agent, other, int(signal.SIGTERM)) == 0
+        _, said = client.communicate(timeout=10)
+    assert (client.returncode, b"the run has ended" in said) == (4, True)
+    assert gone(mark)
 
 
 def test_at_a_terminal_ctrl_c_reaches_the_command_and_the_terminal_is_put_back(lab: Lab) -> None:
